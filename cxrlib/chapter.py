@@ -1,0 +1,63 @@
+"""How a chapter begins: its parameters are checked, its style set, its data edition named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import Markdown, display
+
+from cxrlib.config import RUN_PARAMETER, RUN_PARAMETERS, resolve
+from cxrlib.parameters import Parameter, check_namespace
+
+if TYPE_CHECKING:
+    from cxrlib.editions import Edition
+
+_DATA = tuple(RUN_PARAMETER[name] for name in ("edition", "licences", "seed"))
+_SIZE = Parameter("image_size", int, 256, "pixels a side", low=32, high=1024)
+_RERUN = Parameter("rerun", bool, False, "train again even if the run is recorded")
+
+CHAPTERS: dict[str, tuple[Parameter, ...]] = {
+    "01_datasets": (*_DATA, _SIZE),
+    "02_preprocessing": (*_DATA, _SIZE),
+    "03_models": (_SIZE,),
+    "04_wce": (RUN_PARAMETER["seed"],),
+    "05_experiments": (*RUN_PARAMETERS, _RERUN),
+    "06_discussion": (*_DATA,),
+}
+"""The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a chapter works on: its checked parameters and, where it uses data, the edition."""
+
+    chapter: str
+    parameters: Mapping[str, Any]
+    edition: "Edition | None" = None
+    config_values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        parameters = self.__dict__.get("parameters", {})
+        if name in parameters:
+            return parameters[name]
+        raise AttributeError(f"chapter {self.__dict__.get('chapter')} has no parameter '{name}'")
+
+
+def start(chapter: str, namespace: Mapping[str, Any]) -> Study:
+    """Check a notebook's parameters (pass `globals()`), set the figures' style, load and name the data.
+
+    Raises ParameterError for an unknown name, a wrong type or a wrong value.
+    """
+    from cxrlib.figures.style import use_style
+
+    parameters = check_namespace(namespace, CHAPTERS[chapter])
+    use_style()
+    edition = None
+    if "edition" in parameters:
+        from cxrlib.editions import load_edition
+
+        edition = load_edition(parameters["edition"], licences=parameters["licences"])
+        display(Markdown(edition.banner()))
+    names = {parameter.name for parameter in RUN_PARAMETERS}
+    config_values = resolve({k: v for k, v in parameters.items() if k in names}) if names <= set(parameters) else {}
+    return Study(chapter, parameters, edition, config_values)

@@ -1,0 +1,46 @@
+"""Show a figure or a table with its provenance and its data as a CSV download inside the page."""
+
+import base64
+import html
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+
+
+def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> None:
+    """Display `figure` and, under it, what it was made from and its data.
+
+    `name` is the file name of the download without its ending; `source` says in one line which data,
+    protocol, seeds, image size and machine the figure comes from. The CSV travels inside the page, so
+    the book needs no server and no network.
+    """
+    display(figure)
+    plt.close(figure)
+    display(HTML(_source_line(data, name, source)))
+
+
+def show_table(table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False) -> None:
+    """Display `table` (sortable by its headers in the rendered page), its provenance and its CSV.
+
+    Floats are printed with `digits` decimals and missing values as an en dash; the CSV keeps full precision.
+    """
+    body = table.to_html(
+        index=index,
+        border=0,
+        na_rep="–",
+        float_format=lambda value: f"{value:.{digits}f}",
+        classes="table sortable",
+        justify="left",
+    )
+    display(HTML(f'<div class="cxr-table">{body}</div>{_source_line(table, name, source)}'))
+
+
+def _source_line(data: pd.DataFrame, name: str, source: str) -> str:
+    text = data.to_csv(index=not isinstance(data.index, pd.RangeIndex))
+    payload = base64.b64encode(text.encode()).decode()
+    return (
+        f'<p class="cxr-source">{html.escape(source)} · '
+        f'<a download="{html.escape(name)}.csv" href="data:text/csv;base64,{payload}">data (CSV)</a></p>'
+    )

@@ -22,7 +22,7 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "03_models": (_SIZE,),
     "04_wce": (RUN_PARAMETER["seed"],),
     "05_experiments": (*RUN_PARAMETERS, _RERUN),
-    "06_discussion": (*_DATA,),
+    "06_discussion": (*_DATA, RUN_PARAMETER["profile"]),
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

@@ -36,8 +36,8 @@ RUN_PARAMETERS = (
     Parameter("patience", int, None, f"epochs without a better validation loss before stopping; {_FROM_PROFILE}", low=1, high=1000, optional=True),
     Parameter("train_limit", int, None, f"at most this many training images, a stratified subset; {_FROM_PROFILE}", low=64, optional=True),
     Parameter("batch_size", int, 64, "images a batch (paper: 64)", low=2, high=4096),
-    Parameter("learning_rate", float, 2e-4, "Adam's (paper: 2e-4)", low=0.0, open_low=True, high=1.0),
-    Parameter("adam_beta1", float, 0.5, "Adam's first decay rate (paper: 0.5)", low=0.0, high=0.999),
+    Parameter("learning_rate", float, 2e-4, "of Adam (paper: 2e-4)", low=0.0, open_low=True, high=1.0),
+    Parameter("adam_beta1", float, 0.5, "first decay rate of Adam (paper: 0.5)", low=0.0, high=0.999),
     Parameter("valid_fraction", float, 0.2, "share of the training set held out for validation (paper: 0.2)", low=0.01, high=0.9),
     Parameter("batch_augmentation", str, "none", "augmentation in batches on the device, beyond the paper", choices=("none", "light")),
 )

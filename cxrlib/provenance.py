@@ -1,0 +1,106 @@
+"""Where a number comes from: code revision, versions, machine, time and memory."""
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cxrlib import __version__
+from cxrlib.paths import project_root
+from cxrlib.storage import digest, file_digest
+
+_PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
+_TRAINING_MODULES = (
+    "acnn", "augmentation", "cohorts", "components", "head", "images", "learner", "loaders", "losses", "networks",
+    "precision", "pretraining", "protocols", "runs", "samples",
+)  # fmt: skip
+
+
+@cache
+def code_revision() -> str:
+    """The git commit of the checkout, with '+changes' if tracked files differ from it; else the version."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "cxrlib")
+    except (OSError, subprocess.CalledProcessError):
+        return f"cxrlib {__version__}, not in a git checkout"
+    return commit + ("+changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(project_root()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def training_code() -> str:
+    """Digest of the modules that decide a run's numbers; it changes when the training code does."""
+    package = Path(__file__).parent
+    return digest({name: file_digest(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's model name, as the operating system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine(device: torch.device | None = None) -> str:
+    """The machine in a few words: the GPU if `device` is one, else the processor and its threads."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version(), "cxrlib": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class Stopwatch:
+    """Wall time and peak memory of a run; start it before the work and call `stop` after."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.started, self._start = device, datetime.now(UTC), time.perf_counter()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def stop(self) -> dict[str, Any]:
+        """Provenance of the work done since the start, as plain values for JSON.
+
+        `peak_memory_mib` is the process's resident peak (CPU) or the allocator's peak (GPU), in MiB.
+        """
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
+        else:
+            unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "wall_s": round(time.perf_counter() - self._start, 2),
+            "peak_memory_mib": round(peak, 1),
+            "code_revision": code_revision(),
+            "training_code": training_code(),
+            "versions": versions(),
+            "platform": platform.platform(aliased=True, terse=True),
+            "machine": machine(self.device),
+            "device": self.device.type,
+        }

@@ -1,0 +1,222 @@
+"""Can two classifiers be told apart on the same test images? Paired tests, their correction and their power.
+
+All of it takes the images to be independent; where patients have several, the tests are a little too sure.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import binom, norm, rankdata
+from statsmodels.stats.multitest import multipletests
+
+from cxrlib.errors import DataError, ParameterError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test (1947) on pairs: how often only one of two classifiers is right."""
+
+    pairs: int  # images compared
+    first_only: int  # only the first classifier is right
+    second_only: int  # only the second is right
+    pvalue: float  # two-sided
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """DeLong's test (1988) of two areas under the ROC curve measured on the same images."""
+
+    first: float
+    second: float
+    difference: float  # first - second
+    error: float  # standard error of the difference
+    low: float  # ends of the normal interval of the difference
+    high: float
+    level: float
+    pvalue: float  # two-sided
+
+
+def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
+    """Exact two-sided McNemar test from whether each classifier is right on each image (bool [N] each).
+
+    Under equal error rates each discordant pair favours either with chance 1/2; without any, p is 1.
+    Raises DataError if the lengths differ.
+    """
+    first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise DataError(f"both classifiers must be judged on the same images: got {first.shape} and {second.shape}.")
+    b, c = int((first & ~second).sum()), int((~first & second).sum())
+    return McNemar(len(first), b, c, _discordance_pvalue(b, c))
+
+
+def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95) -> DeLong:
+    """DeLong's test of two correlated AUROCs, exact in its components, in O(N log N) by midranks (Sun and Xu, 2014).
+
+    labels: [N], 0 or 1; first, second: scores float [N], higher for positives. With no variance the p-value is 1 for
+    equal areas and NaN for unequal ones, where the normal approximation says nothing. Raises DataError if there are
+    fewer than two images of either class, since a variance needs two.
+    """
+    truth = np.asarray(labels) == 1
+    scores = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
+    if scores.shape[1:] != truth.shape or not np.isfinite(scores).all():
+        raise DataError("labels and both classifiers' scores must be finite numbers for the same images.")
+    if min(truth.sum(), (~truth).sum()) < 2:
+        raise DataError("DeLong's test needs at least two positive and two negative images.")
+    of_positives, of_negatives = structural_components(truth, scores)
+    areas = of_positives.mean(axis=1)
+    covariance = np.cov(of_positives) / of_positives.shape[1] + np.cov(of_negatives) / of_negatives.shape[1]
+    difference = float(areas[0] - areas[1])
+    error = math.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
+    error = 0.0 if error < 1e-12 else error
+    equal = 1.0 if abs(difference) < 1e-12 else float("nan")
+    pvalue = float(2 * norm.sf(abs(difference) / error)) if error else equal
+    reach = float(norm.ppf((1 + level) / 2)) * error
+    return DeLong(
+        float(areas[0]), float(areas[1]), difference, error, difference - reach, difference + reach, level, pvalue
+    )
+
+
+def structural_components(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """DeLong's components for scores [K, N]: of each positive [K, P] and of each negative [K, Q].
+
+    A positive's is the share of negatives it outranks, a negative's the share of positives that outrank it; ties count
+    one half. Each classifier's components average to its AUROC.
+    """
+    positives, negatives = scores[:, truth], scores[:, ~truth]
+    p, q = positives.shape[1], negatives.shape[1]
+    ranks = rankdata(np.concatenate([positives, negatives], axis=1), axis=1)
+    of_positives = (ranks[:, :p] - rankdata(positives, axis=1)) / q
+    of_negatives = 1 - (ranks[:, p:] - rankdata(negatives, axis=1)) / p
+    return of_positives, of_negatives
+
+
+def holm(pvalues: Sequence[float]) -> Floats:
+    """Holm's (1979) adjusted p-values, in the order given; NaN stays NaN and does not count as a test."""
+    values = np.asarray(pvalues, np.float64)
+    known = np.isfinite(values)
+    adjusted = np.full(values.shape, np.nan)
+    if known.any():
+        adjusted[known] = multipletests(values[known], method="holm")[1]
+    return adjusted
+
+
+def compare_predictions(
+    first: pd.DataFrame, second: pd.DataFrame, threshold: float = 0.5
+) -> dict[str, McNemar | DeLong]:
+    """The paired tests of two runs' predictions on one test set.
+
+    Both frames hold image_id, label (1 = COVID), logit and probability, in any order. Returns McNemar on the positives
+    ("sensitivity"), the negatives ("specificity") and all images ("accuracy"), and DeLong on the logits ("auroc").
+    Raises DataError if the runs were not tested on the same images with the same labels.
+    """
+    one, two = (frame.set_index("image_id").sort_index() for frame in (first, second))
+    if not (one.index.is_unique and one.index.equals(two.index) and (one["label"] == two["label"]).all()):
+        raise DataError(
+            "the two runs were not tested on the same images with the same labels: compare runs of one cohort."
+        )
+    truth = one["label"].to_numpy() == 1
+    right_one, right_two = ((frame["probability"].to_numpy() > threshold) == truth for frame in (one, two))
+    return {
+        "sensitivity": mcnemar(right_one[truth], right_two[truth]),
+        "specificity": mcnemar(right_one[~truth], right_two[~truth]),
+        "accuracy": mcnemar(right_one, right_two),
+        "auroc": delong(truth, one["logit"].to_numpy(), two["logit"].to_numpy()),
+    }
+
+
+def discordant_pairs_needed(alpha: float = 0.05) -> int:
+    """The fewest discordant pairs, all in favour of one classifier, with which McNemar's exact p is at most `alpha`."""
+    _check_share("alpha", alpha)
+    return max(1, math.ceil(1 - math.log2(alpha)))
+
+
+def mcnemar_power(images: int, first_only: float, second_only: float, alpha: float = 0.05) -> float:
+    """The exact chance that McNemar's test rejects at `alpha` on this many images.
+
+    first_only, second_only: the chance, for each image, that only the first or only the second classifier is right;
+    their difference is the difference in sensitivity when the images are the positives.
+    """
+    _check_share("alpha", alpha)
+    discordant = first_only + second_only
+    if images < 0 or min(first_only, second_only) < 0 or discordant > 1:
+        raise ParameterError("first_only and second_only must be shares of at least 0 that sum to at most 1.")
+    if discordant == 0:
+        return 0.0
+    n = np.arange(images + 1)  # discordant pairs
+    critical = binom.ppf(alpha / 2, n, 0.5)
+    critical -= binom.cdf(critical, n, 0.5) > alpha / 2  # rejected: at most this many on either side, -1 for never
+    share = first_only / discordant
+    rejected = binom.cdf(critical, n, share) + binom.sf(n - critical - 1, n, share)
+    return float((binom.pmf(n, images, discordant) * rejected).sum())
+
+
+def detectable_difference(images: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest difference in rate that McNemar's test finds with chance `power`, in its most favourable case.
+
+    That case: the better classifier is right wherever the other is. NaN where even a difference of 1 is too small
+    for so few images.
+    """
+    _check_share("power", power)
+    if images < discordant_pairs_needed(alpha):
+        return float("nan")
+    return float(brentq(lambda share: mcnemar_power(images, share, 0.0, alpha) - power, 0.0, 1.0, xtol=1e-6))
+
+
+def compare_sentence(
+    first: str,
+    second: str,
+    test: McNemar | DeLong,
+    images: str = "test images",
+    adjusted: float | None = None,
+    alpha: float = 0.05,
+) -> str:
+    """One plain sentence on what `test` says about two classifiers called `first` and `second`.
+
+    images: what was compared, such as "COVID images"; adjusted: the p-value after Holm's correction, which then
+    decides.
+    """
+    decisive = test.pvalue if adjusted is None else adjusted
+    verdict = "tells them apart" if decisive <= alpha else "cannot tell them apart"
+    numbers = format_p(test.pvalue) + ("" if adjusted is None else f"; after Holm's correction {format_p(adjusted)}")
+    if isinstance(test, DeLong):
+        return (
+            f"The AUROC is {test.first:.4f} with {first} and {test.second:.4f} with {second}, a difference of "
+            f"{test.difference:+.4f} ({test.level:.0%} interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test "
+            f"{verdict} ({numbers})."
+        )
+    discordant = test.first_only + test.second_only
+    if not discordant:
+        return (
+            f"On {test.pairs} {images}, {first} and {second} are right on the same ones, so nothing tells them apart."
+        )
+    needed = discordant_pairs_needed(alpha)
+    hint = f", and no split of fewer than {needed} such images could" if discordant < needed else ""
+    return (
+        f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only "
+        f"with {second}: McNemar's exact test {verdict} ({numbers}){hint}."
+    )
+
+
+def format_p(pvalue: float) -> str:
+    """A p-value as text: two digits that count, "p < 0.001" below that, "p undefined" for NaN."""
+    if not np.isfinite(pvalue):
+        return "p undefined"
+    if pvalue < 0.001:
+        return "p < 0.001"
+    return f"p = {pvalue:.3f}" if pvalue < 0.1 else f"p = {pvalue:.2f}"
+
+
+def _discordance_pvalue(one: int, two: int) -> float:
+    return min(1.0, 2 * float(binom.cdf(min(one, two), one + two, 0.5)))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ParameterError(f"{name} = {value} is not allowed: {name} must lie between 0 and 1.")

@@ -194,7 +194,7 @@ def _wide(values: Tensor) -> Tensor:
 
 def _plain(values: Tensor) -> Tensor:
     """`values` without its subclass: fastai's tensors of different kinds refuse to be combined."""
-    return values.as_subclass(Tensor)  # type: ignore[arg-type]
+    return values.as_subclass(Tensor)
 
 
 def _error(probability: Tensor, target: Tensor) -> Tensor:

@@ -136,7 +136,9 @@ def evaluate(predictions: pd.DataFrame) -> dict[str, Any]:
     positive = test["label"].to_numpy() == 1
 
     def of(frame: pd.DataFrame, at: float = 0.5) -> dict[str, Any]:
-        return summary(frame["label"].to_numpy(), frame["probability"].to_numpy(), threshold=at)
+        columns = (frame[name].to_numpy() for name in ("label", "probability", "logit", "component"))
+        labels, probabilities, logits, components = columns
+        return summary(labels, probabilities, at, scores=logits, groups=components)
 
     return {
         "test": of(test),

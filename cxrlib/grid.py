@@ -1,0 +1,55 @@
+"""The study's grid, declared once: Table II under three protocols, a sweep over beta, several seeds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cxrlib.config import RunConfig
+from cxrlib.paper import BASELINES, TABLE_2, PaperRow
+from cxrlib.protocols import PROTOCOLS
+
+BETA_SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
+PARTS = ("combined", "augmented", "sweep")
+"""Parts of the grid, in the order of their worth; the baselines of Minaee et al. belong to the first."""
+
+BEST = max(TABLE_2, key=lambda row: row.bacc)
+"""The paper's best row."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid: the part of the study it belongs to, and its config."""
+
+    part: str
+    config: RunConfig
+
+
+def cells(profile: str, edition: str, seeds: int, parts: Sequence[str] = PARTS, licences: str = "any") -> list[Cell]:
+    """The grid's cells in the order they are worth running: by seed, part, row and protocol; each config once.
+
+    `seeds` counts from seed 0; every cell gets the same ones.
+    """
+    found: dict[RunConfig, Cell] = {}
+    for seed in range(seeds):
+        for part in parts:
+            for settings in _settings(part):
+                config = RunConfig.create(
+                    profile=profile, edition=edition, licences=licences, seed=seed, **settings
+                )
+                found.setdefault(config, Cell(part, config))
+    return list(found.values())
+
+
+def _settings(part: str) -> Iterator[dict[str, Any]]:
+    if part == "sweep":
+        for beta in BETA_SWEEP:
+            yield {**_of(BEST), "beta": beta, "protocol": "clean"}
+        return
+    rows = sorted((row for row in TABLE_2 if row.cohort == part), key=lambda row: row != BEST)
+    for row in (*rows, *(BASELINES if part == "combined" else ())):
+        for protocol in reversed(PROTOCOLS):
+            yield {**_of(row), "protocol": protocol}
+
+
+def _of(row: PaperRow) -> dict[str, Any]:
+    return {"cohort": row.cohort, "model": row.model, "pretraining": row.pretraining, "beta": row.beta}

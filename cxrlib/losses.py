@@ -118,8 +118,7 @@ class WeightedCrossEntropy(_Loss):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of logits [B, C] for integer targets [B]."""
-        losses = _class_losses(logits)
-        return _reduce(_pick(losses * self.weight.to(losses), target), self.reduction)
+        return _weighted(logits, target, self.weight, self.reduction)
 
     def extra_repr(self) -> str:
         """The class weights, for the module's printed form."""
@@ -161,6 +160,14 @@ def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
     if weight.ndim != 1 or len(weight) < 2 or not weight.isfinite().all() or (weight < 0).any() or not weight.any():
         raise ParameterError("a vector beta must hold a finite weight of at least 0 for each class, and one above 0.")
     return weight
+
+
+def _weighted(logits: Tensor, target: Tensor, weight: Tensor, reduction: Reduction) -> Tensor:
+    losses = _class_losses(logits)
+    if losses.shape[1] != len(weight):
+        counts = f"{len(weight)} class weights but the logits {losses.shape[1]} classes"
+        raise ParameterError(f"beta holds {counts}: give one weight a class.")
+    return _reduce(_pick(losses * weight.to(losses), target), reduction)
 
 
 def _class_losses(logits: Tensor) -> Tensor:

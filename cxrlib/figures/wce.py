@@ -75,8 +75,12 @@ def beta_curves(betas: Sequence[float] = CURVE_BETAS, points: int = 199) -> pd.D
 
 def plot_beta_curves(curves: pd.DataFrame) -> Figure:
     """Eq. (4) and its gradient: COVID images above (every beta its own curve), non-COVID below (one curve for all)."""
-    panels = (("probability", "value", "loss", 6.0), ("probability", "gradient_p", "gradient by p", 12.0))
-    panels += (("log_odds", "gradient", "gradient by the log-odds", 1.05 * curves["gradient"].abs().max()),)
+    steepest = 1.05 * float(curves["gradient"].abs().max())
+    panels = (
+        ("probability", "value", "loss", 6.0),
+        ("probability", "gradient_p", "gradient by p", 12.0),
+        ("log_odds", "gradient", "gradient by the log-odds", steepest),
+    )
     colours = _beta_colours(sorted(curves["beta"].unique()))
     figure, axes = plt.subplots(2, 3, figsize=(11.0, 6.0), layout="constrained")
     for row, (label, title) in zip(axes, ((1, "COVID"), (0, "non-COVID")), strict=True):

@@ -1,0 +1,188 @@
+"""Batches from the uint8 array: complete, seeded, fast, and what a fastai Learner needs."""
+
+import time
+
+import fastai.callback.progress  # noqa: F401  # gives Learner its no_bar
+import numpy as np
+import pytest
+import torch
+from fastai.learner import Learner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.loaders import ArrayLoader, make_loaders, test_loader
+
+RNG = np.random.default_rng(0)
+
+
+def numbered(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images whose grey level is their number, labels that are the number's parity."""
+    number = np.arange(count)
+    return np.broadcast_to(number.astype(np.uint8)[:, None, None], (count, 4, 4)).copy(), number % 2
+
+
+def order_of(loader: ArrayLoader) -> list[int]:
+    return [round(float(value) * 255) for images, *_ in loader for value in images[:, 0, 0, 0]]
+
+
+def test_a_batch_is_float_on_the_device_and_keeps_its_labels() -> None:
+    images, labels = numbered(200)
+    for x, y in ArrayLoader(images, labels, bs=64, shuffle=True, seed=1):
+        assert x.dtype == torch.float32
+        assert y.dtype == torch.int64
+        assert x.shape[1:] == (1, 4, 4)
+        assert type(x) is torch.Tensor
+        number = (x[:, 0, 0, 0] * 255).round().long()
+        assert torch.equal(number % 2, y)
+        assert torch.equal(x, (number.float() / 255)[:, None, None, None].expand_as(x))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(1, 255), st.integers(1, 64), st.booleans())
+def test_every_image_comes_once_and_never_alone(count: int, bs: int, shuffle: bool) -> None:
+    images, labels = numbered(count)
+    loader = ArrayLoader(images, labels, bs=bs, shuffle=shuffle)
+    sizes = [len(y) for _, y in loader]
+    assert sorted(order_of(loader)) == list(range(count))
+    assert len(loader) == len(sizes)
+    assert max(sizes) <= bs + 1
+    if count > 1 and bs > 1:
+        assert min(sizes) > 1  # batch normalisation cannot train on one image
+
+
+def test_same_seed_same_order_and_every_epoch_another() -> None:
+    images, labels = numbered(100)
+    one, two = (ArrayLoader(images, labels, 16, shuffle=True, seed=7) for _ in range(2))
+    first, second = order_of(one), order_of(one)
+    assert (first, second) == (order_of(two), order_of(two))
+    assert first != second
+    assert first != order_of(ArrayLoader(images, labels, 16, shuffle=True, seed=8))
+    assert order_of(ArrayLoader(images, labels, 16)) == list(range(100))
+
+
+def test_the_order_is_independent_of_global_generators_and_of_one_batch() -> None:
+    images, labels = numbered(100)
+    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7)
+    expected = order_of(ArrayLoader(images, labels, 16, shuffle=True, seed=7))
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    peek = loader.one_batch()
+    assert order_of(loader) == expected
+    assert [round(float(v) * 255) for v in peek[0][:, 0, 0, 0]] == expected[:16]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_new_changes_only_what_it_is_told() -> None:
+    images, labels = numbered(50)
+    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7)
+    first = order_of(loader)
+    twin = loader.new()
+    assert order_of(twin) == first
+    plain = loader.new(shuffle=False, bs=10)
+    assert order_of(plain) == list(range(50))
+    assert len(plain) == 5
+    with pytest.raises(TypeError, match="can be changed"):
+        loader.new(num_workers=4)
+
+
+def test_prediction_batches_carry_images_only() -> None:
+    images, _ = numbered(33)
+    loader = test_loader(images, 16, torch.device("cpu"))
+    assert all(len(batch) == 1 for batch in loader)
+    assert order_of(loader) == list(range(33))
+
+
+def test_a_read_only_memory_map_serves_and_stays_as_it_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    images, labels = numbered(20)
+    np.save(tmp_path / "pixels.npy", images)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    for x, _ in ArrayLoader(mapped, labels, 7):
+        x.zero_()
+    np.testing.assert_array_equal(mapped, images)
+
+
+def test_wrong_arrays_are_named() -> None:
+    images, labels = numbered(10)
+    for x, y, message in (
+        (images.astype(np.float32), labels, r"uint8 images .* not float32 \[10, 4, 4\]"),
+        (images[:0], labels[:0], "N > 0"),
+        (images[:, 0], labels, r"\[10, 4\]"),
+        (images, labels[:9], r"10 images but labels of shape \[9\]"),
+    ):
+        with pytest.raises(DataError, match=message):
+            ArrayLoader(x, y)
+    with pytest.raises(ParameterError, match="batch_augmentation"):
+        make_loaders(images, labels, images, labels, 4, "cpu", 0, "strong")
+
+
+def tiny_fit(augmentation: str = "none", seed: int = 3) -> list[list[float]]:
+    images = np.random.default_rng(1).integers(0, 256, (65, 16, 16), dtype=np.uint8)
+    labels = (images.mean(axis=(1, 2)) > np.median(images.mean(axis=(1, 2)))).astype(int)
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+    loaders = make_loaders(images, labels, images[:20], labels[:20], 16, "cpu", seed, augmentation)
+    learner = Learner(loaders, network, loss_func=nn.CrossEntropyLoss(), lr=1e-3)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(3)
+    return [[float(value) for value in row] for row in learner.recorder.values]
+
+
+@pytest.mark.parametrize("augmentation", ["none", "light"])
+def test_a_learner_fits_and_repeats_itself(augmentation: str) -> None:
+    """65 images in batches of 16 leave one over, which batch normalisation could not train on alone."""
+    first = tiny_fit(augmentation)
+    assert len(first) == 3
+    assert np.isfinite(first).all()
+    assert first == tiny_fit(augmentation)
+    assert first != tiny_fit(augmentation, seed=4)
+
+
+def test_a_learner_s_own_predictions_are_in_order() -> None:
+    images, labels = numbered(40)
+    loaders = make_loaders(images, labels, images, labels, 16, "cpu", 0)
+    assert loaders.n_inp == 1
+    assert loaders.one_batch()[0].shape == (16, 1, 4, 4)
+    learner = Learner(loaders, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), loss_func=nn.CrossEntropyLoss())
+    with learner.no_bar():
+        predictions, targets = learner.get_preds()
+    assert targets.tolist() == labels.tolist()
+    expected = learner.model(torch.tensor(images[:, None] / 255.0, dtype=torch.float32))
+    torch.testing.assert_close(predictions, expected)
+
+
+def test_light_augmentation_changes_the_training_images_alone() -> None:
+    images = RNG.integers(0, 256, (32, 16, 16), dtype=np.uint8)
+    labels = np.zeros(32, dtype=int)
+    loaders = make_loaders(images, labels, images, labels, 32, "cpu", 0, "light")
+    (x, _), (valid, _) = loaders.train.one_batch(), loaders.valid.one_batch()
+    plain = torch.tensor(images, dtype=torch.float32)[:, None] / 255
+    assert torch.equal(valid, plain)
+    assert not torch.equal(x, plain[loaders.train.order(0)])
+    assert 0 <= float(x.min()) <= float(x.max()) <= 1
+
+
+def test_batches_are_far_faster_than_training() -> None:
+    """More than 20,000 images of 64 x 64 a second; the best of three, because other processes may run."""
+    images = RNG.integers(0, 256, (4096, 64, 64), dtype=np.uint8)
+    loader = ArrayLoader(images, np.zeros(4096, dtype=int), 64, shuffle=True)
+    rates = []
+    for _ in range(3):
+        start = time.perf_counter()
+        count = sum(len(y) for _, y in loader)
+        rates.append(count / (time.perf_counter() - start))
+    assert max(rates) > 20_000
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("share", [0.25, 0.0])
+def test_on_a_gpu_the_images_move_once_if_they_fit(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cxrlib.loaders.RESIDENT_SHARE", share)
+    images, labels = numbered(100)
+    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7, device="cuda")
+    order = order_of(loader)
+    assert order == order_of(ArrayLoader(images, labels, 16, shuffle=True, seed=7))
+    assert loader.images.device.type == ("cuda" if share else "cpu")
+    x, y = loader.one_batch()
+    assert x.device.type == y.device.type == "cuda"

@@ -52,7 +52,8 @@ def bootstrap_by_patient(
     labels: [N], 0 or 1; scores: float [N]; groups: [N], the patient (or connected component) of each image, so that
     images of one patient stay together; statistic: see `Statistic`. Patients with a positive image and patients
     without are drawn separately, each as many as there are, since the test set fixes how many there are of each;
-    without that a draw of a rare class can be empty. Both ends are NaN where a class is missing.
+    without that a draw of a rare class can be empty. Both ends are NaN where a class is missing from the data or, since
+    a patient can have images of both, from a draw.
 
     A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval
     then shows no uncertainty, where `clopper_pearson` does.

@@ -1,0 +1,211 @@
+"""Paired comparison: McNemar, DeLong, Holm, power and the sentences."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+
+from cxrlib.comparison import (
+    DeLong,
+    McNemar,
+    compare_predictions,
+    compare_sentence,
+    delong,
+    detectable_difference,
+    discordant_pairs_needed,
+    format_p,
+    holm,
+    mcnemar,
+    mcnemar_power,
+    structural_components,
+)
+from cxrlib.errors import DataError, ParameterError
+
+
+def pairs(both, one, two, neither):
+    """Correctness of two classifiers with these counts."""
+    counts = [both, one, two, neither]
+    return np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.tuples(*[st.integers(0, 40)] * 4))
+def test_mcnemar_is_statsmodels_exact(counts):
+    both, one, two, neither = counts
+    ours = mcnemar(*pairs(*counts))
+    assert (ours.pairs, ours.first_only, ours.second_only) == (sum(counts), one, two)
+    if one + two:
+        theirs = statsmodels_mcnemar([[both, one], [two, neither]], exact=True).pvalue
+        assert ours.pvalue == pytest.approx(min(theirs, 1.0), rel=1e-10)
+    else:
+        assert ours.pvalue == 1.0
+
+
+def test_the_papers_lead_of_three_false_positives():
+    test = mcnemar(*pairs(2989, 3, 0, 8))
+    assert test.pvalue == 0.25
+    assert "cannot tell them apart" in compare_sentence("β = 0.75", "no β", test)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.2, 0.1, 0.05, 1 / 32, 0.01, 0.001])
+def test_discordant_pairs_needed(alpha):
+    needed = discordant_pairs_needed(alpha)
+    assert mcnemar(*pairs(0, needed, 0, 0)).pvalue <= alpha
+    assert needed == 1 or mcnemar(*pairs(0, needed - 1, 0, 0)).pvalue > alpha
+
+
+def test_six_pairs_at_five_percent():
+    assert discordant_pairs_needed(0.05) == 6
+
+
+@pytest.mark.parametrize(
+    ("images", "one", "two", "alpha"), [(12, 0.4, 0.1, 0.05), (15, 0.3, 0.3, 0.2), (9, 0.9, 0.0, 1 / 32)]
+)
+def test_power_is_the_sum_over_every_outcome(images, one, two, alpha):
+    total = 0.0
+    for b, c in itertools.product(range(images + 1), repeat=2):
+        if b + c <= images and min(1, 2 * binom.cdf(min(b, c), b + c, 0.5)) <= alpha:
+            total += binom.pmf(b + c, images, one + two) * binom.pmf(b, b + c, one / (one + two))
+    assert mcnemar_power(images, one, two, alpha) == pytest.approx(total, rel=1e-9)
+
+
+def test_power_under_no_difference_stays_below_alpha():
+    assert 0 < mcnemar_power(200, 0.1, 0.1) <= 0.05
+    assert mcnemar_power(200, 0.0, 0.0) == 0.0
+    assert mcnemar_power(5, 1.0, 0.0) == 0.0
+
+
+def test_detectable_difference():
+    found = detectable_difference(40)
+    assert mcnemar_power(40, found, 0.0) == pytest.approx(0.8, abs=1e-4)
+    assert 0.18 < found < 0.20  # with 40 positives: about 19 points of sensitivity
+    assert detectable_difference(400) < found
+    assert math.isnan(detectable_difference(5))
+
+
+def brute_force(labels, scores):
+    """AUROC and its components by comparing every pair."""
+    x, y = scores[labels == 1], scores[labels == 0]
+    wins = (x[:, None] > y[None]) + 0.5 * (x[:, None] == y[None])
+    return wins.mean(), wins.mean(axis=1), wins.mean(axis=0)
+
+
+def random_case(seed, positives=17, negatives=60, digits=1):
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat([1, 0], [positives, negatives]))
+    shared = generator.normal(size=len(labels))
+    draw = lambda: np.round(labels + shared + generator.normal(size=len(labels)), digits)  # noqa: E731
+    return labels, draw(), draw()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_delong_is_the_brute_force_one(seed):
+    labels, first, second = random_case(seed)
+    of_positives, of_negatives = structural_components(labels == 1, np.stack([first, second]))
+    difference, variance = 0.0, np.zeros((2, 2))
+    slow = [brute_force(labels, scores) for scores in (first, second)]
+    for i, (_, up, down) in enumerate(slow):
+        np.testing.assert_allclose(of_positives[i], up, atol=1e-12)
+        np.testing.assert_allclose(of_negatives[i], down, atol=1e-12)
+    variance = np.cov([s[1] for s in slow]) / 17 + np.cov([s[2] for s in slow]) / 60
+    difference = slow[0][0] - slow[1][0]
+    ours = delong(labels, first, second)
+    assert ours.first == pytest.approx(roc_auc_score(labels, first), abs=1e-12)
+    assert ours.second == pytest.approx(roc_auc_score(labels, second), abs=1e-12)
+    assert ours.difference == pytest.approx(difference, abs=1e-12)
+    contrast = np.array([1, -1])
+    assert ours.error == pytest.approx(math.sqrt(contrast @ variance @ contrast), rel=1e-9)
+    assert (ours.low + ours.high) / 2 == pytest.approx(difference, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_delong_is_a_librarys(seed):
+    labels, first, second = random_case(seed, 40, 400, digits=6)
+    ours = delong(labels, first, second)
+    z, pvalue = pytest.importorskip("MLstatkit").Delong_test(labels, first, second, return_ci=False, return_auc=False)[
+        :2
+    ]
+    assert ours.difference / ours.error == pytest.approx(abs(z) * math.copysign(1, ours.difference), rel=1e-6)
+    assert ours.pvalue == pytest.approx(pvalue, rel=1e-6)
+
+
+def test_delong_covers_under_the_null():
+    rejected = [delong(*random_case(seed, 40, 200)).pvalue < 0.05 for seed in range(400)]
+    assert 0.02 < np.mean(rejected) < 0.09
+
+
+def test_delong_without_variance():
+    labels, perfect = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+    same = delong(labels, perfect, perfect**2)
+    assert (same.difference, same.error, same.pvalue) == (0.0, 0.0, 1.0)
+    assert math.isnan(delong(labels, perfect, -perfect).pvalue)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    adjusted = holm([0.01, float("nan"), 0.04])
+    np.testing.assert_allclose(adjusted, [0.02, np.nan, 0.04])
+    assert holm([]).shape == (0,)
+
+
+def frame(labels, logits):
+    names = [f"image {i:03d}" for i in range(len(labels))]
+    p = 1 / (1 + np.exp(-np.asarray(logits, float)))
+    return pd.DataFrame({"image_id": names, "label": labels, "logit": logits, "probability": p})
+
+
+def test_compare_predictions_pairs_by_image():
+    labels, first, second = random_case(0)
+    one, two = frame(labels, first), frame(labels, second).sample(frac=1, random_state=0)
+    tests = compare_predictions(one, two)
+    right_one, right_two = (first > 0) == (labels == 1), (second > 0) == (labels == 1)
+    assert tests["accuracy"] == mcnemar(right_one, right_two)
+    assert tests["sensitivity"] == mcnemar(right_one[labels == 1], right_two[labels == 1])
+    assert tests["specificity"].pairs == 60
+    assert tests["auroc"] == delong(labels, first, second)
+    with pytest.raises(DataError, match="same images"):
+        compare_predictions(one, two.iloc[1:])
+    with pytest.raises(DataError, match="same images"):
+        compare_predictions(one, two.assign(label=1 - two["label"]))
+
+
+def test_sentences_carry_the_numbers_and_the_verdict():
+    close, clear = McNemar(40, 3, 1, 0.625), McNemar(3000, 20, 2, 0.00012)
+    text = compare_sentence("β = 0.75", "no β", close, "COVID images", adjusted=1.0)
+    assert "Of 40 COVID images, 3 are right only with β = 0.75 and 1 only with no β" in text
+    assert "cannot tell them apart (p = 0.62; after Holm's correction p = 1.00)" in text
+    assert "fewer than 6" in text
+    assert "tells them apart (p < 0.001)" in compare_sentence("A", "B", clear)
+    assert "cannot tell them apart" in compare_sentence("A", "B", clear, adjusted=0.06)
+    assert "same ones" in compare_sentence("A", "B", McNemar(40, 0, 0, 1.0))
+    areas = DeLong(0.99, 0.97, 0.02, 0.008, 0.004, 0.036, 0.95, 0.012)
+    text = compare_sentence("A", "B", areas)
+    assert "0.9900 with A and 0.9700 with B" in text
+    assert "95% interval +0.0040 to +0.0360" in text
+    assert "tells them apart (p = 0.012)" in text
+
+
+def test_p_values_as_text():
+    assert [format_p(p) for p in (0.00099, 0.0123, 0.5, 1.0, float("nan"))] == [
+        "p < 0.001", "p = 0.012", "p = 0.50", "p = 1.00", "p undefined",
+    ]  # fmt: skip
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(DataError, match="same images"):
+        mcnemar([1, 0], [1])
+    with pytest.raises(DataError, match="at least two"):
+        delong([1, 0, 0], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
+    with pytest.raises(DataError, match="finite"):
+        delong([1, 1, 0, 0], [0.1, 0.2, 0.3, np.nan], [0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(ParameterError, match="alpha"):
+        discordant_pairs_needed(5)
+    with pytest.raises(ParameterError, match="at most 1"):
+        mcnemar_power(10, 0.7, 0.7)

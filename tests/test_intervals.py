@@ -1,0 +1,152 @@
+"""Intervals: Clopper-Pearson against statsmodels, the bootstrap against a plain loop."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
+from statsmodels.stats.proportion import proportion_confint
+
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.intervals import bootstrap_by_patient, bootstrap_intervals, clopper_pearson
+from cxrlib.ranking import weighted_auprc, weighted_auroc, weighted_bacc
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 4000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+def test_clopper_pearson_is_statsmodels_beta(case, level):
+    k, n = case
+    low, high = clopper_pearson(k, n, level)
+    theirs = proportion_confint(k, n, alpha=1 - level, method="beta")
+    assert low == pytest.approx(theirs[0], abs=1e-10)
+    assert high == pytest.approx(theirs[1], abs=1e-10)
+
+
+def test_clopper_pearson_of_the_papers_forty():
+    low, high = clopper_pearson([40, 39], 40)
+    np.testing.assert_allclose(low, [0.912, 0.868], atol=5e-4)
+    np.testing.assert_allclose(high, [1.0, 0.999], atol=5e-4)
+
+
+def test_clopper_pearson_cuts_exact_tails():
+    low, high = clopper_pearson(7, 40)
+    assert binom.sf(6, 40, low) == pytest.approx(0.025)
+    assert binom.cdf(7, 40, high) == pytest.approx(0.025)
+
+
+def test_no_trials_say_nothing():
+    low, high = clopper_pearson([0, 0, 5], [0, 5, 5])
+    assert low[:2].tolist() == [0.0, 0.0]
+    assert high[0] == 1.0
+    assert high[2] == 1.0
+    assert 0 < low[2] < 1
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "level"), [(2, 1, 0.95), (-1, 4, 0.95), (0.5, 4, 0.95), (1, 2, 1.0), (1, np.nan, 0.9)]
+)
+def test_impossible_counts_are_refused(k, n, level):
+    with pytest.raises(ParameterError):
+        clopper_pearson(k, n, level)
+
+
+def sample(size=300, patients=120, seed=0):
+    generator = np.random.default_rng(seed)
+    groups = generator.integers(0, patients, size)
+    labels = (groups % 5 == 0).astype(int)
+    return labels, np.round(generator.normal(size=size) + labels, 1), groups
+
+
+def test_weighted_statistics_are_scikit_learns():
+    labels, scores, _ = sample()
+    weights = np.random.default_rng(1).integers(0, 3, (6, len(labels))).astype(np.float32)
+    y = labels == 1
+    theirs = {
+        weighted_auroc: [roc_auc_score(y, scores, sample_weight=w) for w in weights],
+        weighted_auprc: [average_precision_score(y, scores, sample_weight=w) for w in weights],
+    }
+    for ours, values in theirs.items():
+        np.testing.assert_allclose(ours(y, scores, weights), values, rtol=1e-10)
+    called = scores > 0.5
+    values = [balanced_accuracy_score(y, called, sample_weight=w) for w in weights]
+    np.testing.assert_allclose(weighted_bacc(y, called, weights), values, rtol=1e-10)
+
+
+def test_a_draw_without_a_class_is_nan():
+    y, scores = np.array([True, False, False]), np.array([0.9, 0.1, 0.2])
+    weights = np.array([[0, 1, 2], [1, 0, 0], [1, 1, 1]], np.float32)
+    for values in (
+        weighted_auroc(y, scores, weights),
+        weighted_auprc(y, scores, weights),
+        weighted_bacc(y, scores > 0.5, weights),
+    ):
+        assert np.isnan(values).tolist() == [True, True, False]
+
+
+def test_the_bootstrap_is_a_loop_over_patients():
+    labels, scores, groups = sample()
+    seen: list[np.ndarray] = []
+
+    def spy(y, x, weights):
+        seen.append(weights)
+        return weighted_auroc(y, x, weights)
+
+    low, high = bootstrap_by_patient(labels, scores, groups, spy, draws=200, seed=3)
+    weights = np.concatenate(seen)
+    assert weights.shape == (200, len(labels))
+    for patient in np.unique(groups):  # a patient's images are drawn together
+        assert (np.ptp(weights[:, groups == patient], axis=1) == 0).all()
+    first = np.unique(groups, return_index=True)[1]
+    positive = labels[first] == 1
+    assert (weights[:, first][:, positive].sum(axis=1) == positive.sum()).all()
+    assert (weights[:, first][:, ~positive].sum(axis=1) == (~positive).sum()).all()
+    plain = [roc_auc_score(np.repeat(labels, w.astype(int)), np.repeat(scores, w.astype(int))) for w in weights]
+    np.testing.assert_allclose([low, high], np.quantile(plain, [0.025, 0.975]), rtol=1e-10)
+
+
+def test_the_bootstrap_agrees_with_theory_for_independent_images():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [400, 400])
+    called = generator.random(800) < np.where(labels == 1, 0.8, 0.1)
+    low, high = bootstrap_by_patient(
+        labels, called, np.arange(800), lambda y, x, w: weighted_bacc(y, x > 0.5, w), draws=4000, seed=1
+    )
+    rates = called[:400].mean(), called[400:].mean()
+    error = np.sqrt(sum(r * (1 - r) / 400 for r in rates)) / 2
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.06)
+
+
+def test_same_seed_same_interval_in_any_block_size(monkeypatch):
+    labels, scores, groups = sample()
+    statistics = {"auroc": weighted_auroc, "auprc": weighted_auprc}
+    one = bootstrap_intervals(labels, scores, groups, statistics, seed=5)
+    assert one == bootstrap_intervals(labels, scores, groups, statistics, seed=5)
+    assert one != bootstrap_intervals(labels, scores, groups, statistics, seed=6)
+    assert one["auroc"] == bootstrap_by_patient(labels, scores, groups, weighted_auroc, seed=5)
+    text_groups = [f"patient {g:03d}" for g in groups]
+    assert one == bootstrap_intervals(labels, scores, text_groups, statistics, seed=5)
+
+
+def test_a_missing_class_gives_nan_and_wrong_input_is_refused():
+    assert np.isnan(bootstrap_by_patient([1, 1], [0.1, 0.2], [0, 1], weighted_auroc)).all()
+    mixed = [0, 0, 1]  # a draw of patient 1 alone lacks the negative, which shares patient 0 with a positive
+    assert np.isnan(bootstrap_by_patient([1, 0, 1], [0.1, 0.2, 0.3], mixed, weighted_auroc)).all()
+    with pytest.raises(DataError, match="one length"):
+        bootstrap_by_patient([1, 0], [0.1, 0.2], [0], weighted_auroc)
+    with pytest.raises(ParameterError, match="draws"):
+        bootstrap_by_patient([1, 0], [0.1, 0.2], [0, 1], weighted_auroc, draws=0)
+    with pytest.raises(ParameterError, match="level"):
+        bootstrap_by_patient([1, 0], [0.1, 0.2], [0, 1], weighted_auroc, level=95)
+
+
+def test_a_thousand_draws_on_the_papers_test_set_take_seconds():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([1, 0], [40, 3000])
+    scores, groups = generator.normal(size=3040) + labels, generator.integers(0, 2500, 3040)
+    begun = time.process_time()
+    statistics = {"a": weighted_auroc, "p": weighted_auprc, "b": lambda y, x, w: weighted_bacc(y, x > 0.5, w)}
+    bootstrap_intervals(labels, scores, groups, statistics, draws=1000)
+    assert time.process_time() - begun < 10

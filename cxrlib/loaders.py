@@ -52,7 +52,7 @@ class ArrayLoader(DataLoader):
         return len(self._sizes())
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
-        order = self.order(self.epoch)
+        order = self.get_idxs()
         self.epoch += 1
         self._place()
         for index in order.to(self.images.device).split(self._sizes()):
@@ -65,14 +65,18 @@ class ArrayLoader(DataLoader):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         return torch.randperm(self.n, generator=generator)
 
+    def get_idxs(self) -> torch.Tensor:
+        """Order of the coming epoch; fastai reads it, or replaces it, to put predictions in order."""
+        return self.order(self.epoch)
+
     def one_batch(self) -> tuple[torch.Tensor, ...]:
         """The first batch of the coming epoch, without beginning it."""
         self._place()
-        return self._batch(self.order(self.epoch)[: self._sizes()[0]].to(self.images.device))
+        return self._batch(self.get_idxs()[: self._sizes()[0]].to(self.images.device))
 
     def new(self, dataset: Any = None, cls: Any = None, **changes: Any) -> "ArrayLoader":
         """A loader of the same images at epoch 0 with some arguments changed, as fastai's `get_preds` asks for."""
-        known = {"bs", "shuffle", "seed", "device", "transforms"}
+        known = {"bs", "shuffle", "seed", "device", "transforms", "get_idxs"}
         incomplete = changes.pop("drop_last", False)  # fastai names it even where it is False
         if dataset is not None or incomplete or not known.issuperset(changes):
             raise TypeError(f"only {', '.join(sorted(known))} of an ArrayLoader can be changed.")

@@ -147,7 +147,9 @@ def test_a_learner_s_own_predictions_are_in_order() -> None:
     learner = Learner(loaders, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), loss_func=nn.CrossEntropyLoss())
     with learner.no_bar():
         predictions, targets = learner.get_preds()
-    assert targets.tolist() == labels.tolist()
+        shuffled = learner.get_preds(dl=loaders.train.new(shuffle=True))
+    assert targets.tolist() == shuffled[1].tolist() == labels.tolist()
+    torch.testing.assert_close(shuffled[0], predictions)
     expected = learner.model(torch.tensor(images[:, None] / 255.0, dtype=torch.float32))
     torch.testing.assert_close(predictions, expected)
 

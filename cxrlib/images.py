@@ -7,6 +7,8 @@ chapter measures one), and the `released` protocol needs CT slices decoded.
 """
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 PREPROCESSING_VERSION = 1
 """Raise it whenever the same file would give other pixels: every image store is then built anew."""
 
+PHANTOM = "phantom:"
+"""Prefix of the path of a generated image."""
+
+PHANTOM_SIZE = 256  # pixels a side at which `read_raw` renders a generated image
+
 _ALPHA_MODES = {"P", "PA", "L", "LA", "La", "RGB", "RGBA", "RGBa"}  # modes Pillow can convert to RGBA
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's conversion to grey
 
@@ -30,6 +37,33 @@ class QuarantineError(DataError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the image cannot be used: {reason}.")
         self.reason = reason
+
+
+def read_raw(path: str) -> np.ndarray:
+    """The grey image [H, W] behind a path of the image table, before any preprocessing; see `decode`.
+
+    Raises QuarantineError for a file that is missing or cannot be decoded.
+    """
+    if path.startswith(PHANTOM):
+        return render_phantoms([path], PHANTOM_SIZE)[0]
+    return decode(read_bytes(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """A file's bytes; QuarantineError if it is missing or may not be read."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise QuarantineError("missing file") from None
+    except OSError as error:
+        raise QuarantineError(f"file that cannot be read ({error.strerror})") from None
+
+
+def render_phantoms(paths: Sequence[str], size: int) -> np.ndarray:
+    """Generated images, uint8 [N, size, size], from their paths ('phantom:...')."""
+    from cxrlib.phantom import render  # here: files alone do not need the generator
+
+    return render(paths, size)
 
 
 def decode(content: bytes) -> np.ndarray:

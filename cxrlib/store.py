@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +23,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from cxrlib.errors import DataError
-from cxrlib.images import PREPROCESSING_VERSION, QuarantineError, decode, min_max, preprocess, to_uint8
+from cxrlib.images import (
+    PHANTOM,
+    PREPROCESSING_VERSION,
+    QuarantineError,
+    decode,
+    min_max,
+    preprocess,
+    read_bytes,
+    render_phantoms,
+    to_uint8,
+)
 from cxrlib.paths import cache_root
 from cxrlib.schema import validate_exclusions
 from cxrlib.storage import atomic_path, digest, lock
 
-PHANTOM = "phantom:"  # prefix of the path of a generated image
-PHANTOM_SIZE = 256  # pixels a side at which `read_raw` renders a generated image
 CHUNK = 256  # images decoded between two writes
 THREADS = min(8, max(2, os.cpu_count() or 2))  # Pillow and hashlib release the interpreter lock
 
@@ -102,16 +110,6 @@ def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageSto
                 with atomic_path(folder) as part:
                     _build(images, size, verify, part)
     return _load(folder, size)
-
-
-def read_raw(path: str) -> np.ndarray:
-    """The grey image [H, W] behind a path of the image table, before any preprocessing.
-
-    Raises QuarantineError for a file that is missing or cannot be decoded.
-    """
-    if path.startswith(PHANTOM):
-        return _render([path], PHANTOM_SIZE)[0]
-    return decode(_read(path))
 
 
 def _checked(images: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +220,7 @@ def _decode_file(path: str, expected: str | None, size: int, verify: bool) -> _L
     """One file, its bytes read once for both the hash and the pixels."""
     sha256 = None
     try:
-        content = _read(path)
+        content = read_bytes(path)
         sha256 = hashlib.sha256(content).hexdigest()
         if verify and not pd.isna(expected) and sha256 != expected:
             raise QuarantineError("sha256 differs from its table")
@@ -235,24 +233,9 @@ def _decode_file(path: str, expected: str | None, size: int, verify: bool) -> _L
 def _generate(part: pd.DataFrame, size: int) -> list[_Loaded]:
     """Phantoms, rendered at the size asked for and scaled like any other image."""
     loaded = []
-    for image, sha256 in zip(_render(part["path"].tolist(), size), part["sha256"], strict=True):
+    for image, sha256 in zip(render_phantoms(part["path"].tolist(), size), part["sha256"], strict=True):
         try:
             loaded.append(_Loaded(to_uint8(min_max(image)), size, size, sha256, ""))
         except QuarantineError as error:
             loaded.append(_Loaded(None, 0, 0, sha256, error.reason))
     return loaded
-
-
-def _render(paths: Sequence[str], size: int) -> np.ndarray:
-    from cxrlib.phantom import render  # here: a store of files does not need the generator
-
-    return render(paths, size)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise QuarantineError("missing file") from None
-    except OSError as error:
-        raise QuarantineError(f"file that cannot be read ({error.strerror})") from None

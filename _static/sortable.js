@@ -1,0 +1,39 @@
+// Tables of class "sortable": a click (or Enter) on a header sorts the body by that column, a second one the other way.
+document.addEventListener("DOMContentLoaded", () => {
+  const text = (row, column) => (row.cells[column] ? row.cells[column].textContent.trim() : "");
+  const number = (value) => (/^[−-]?[\d.]+(e[+-]?\d+)?\s*%?$/i.test(value) ? parseFloat(value.replace("−", "-")) : NaN);
+
+  function compare(a, b) {
+    const [x, y] = [number(a), number(b)];
+    if (!Number.isNaN(x) && !Number.isNaN(y)) return x - y;
+    return a.localeCompare(b, undefined, { numeric: true });
+  }
+
+  function sort(table, headers, header) {
+    const column = header.cellIndex;
+    const descending = header.getAttribute("aria-sort") === "ascending";
+    const body = table.tBodies[0];
+    const missing = (row) => ["", "–"].includes(text(row, column));
+    const rows = [...body.rows].sort((r, s) =>
+      missing(r) - missing(s) || (descending ? -1 : 1) * compare(text(r, column), text(s, column)));
+    headers.forEach((other) => other.removeAttribute("aria-sort"));
+    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    body.append(...rows);
+  }
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    if (!table.tHead || !table.tBodies.length) continue;
+    const headers = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    for (const header of headers) {
+      header.tabIndex = 0;
+      header.setAttribute("role", "button");
+      header.title = "Sort by this column";
+      header.addEventListener("click", () => sort(table, headers, header));
+      header.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        sort(table, headers, header);
+      });
+    }
+  }
+});

@@ -1,0 +1,39 @@
+"""Sphinx extension: a cell's caption goes to its image alone.
+
+MyST-NB wraps every output of a cell with figure metadata in a figure of the same name. `show_figure` displays an
+image and, below it, the line that says where its numbers come from: only the first is the figure.
+"""
+
+from typing import Any
+
+from markdown_it.tree import SyntaxTreeNode
+from myst_nb.sphinx_ import SphinxNbRenderer
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+
+from cxrlib import __version__
+
+_render_outputs = SphinxNbRenderer._render_nb_cell_code_outputs
+
+
+def _is_image(output: NotebookNode) -> bool:
+    return any(mime.startswith("image/") for mime in output.get("data", {}))
+
+
+def _render_image_as_figure(self: SphinxNbRenderer, token: SyntaxTreeNode, outputs: list[NotebookNode]) -> None:
+    if not any(map(_is_image, outputs)):
+        return _render_outputs(self, token, outputs)
+    cell: dict[str, Any] = token.meta["metadata"]
+    plain = {**cell, "mystnb": {key: value for key, value in cell.get("mystnb", {}).items() if key != "figure"}}
+    try:
+        for output in outputs:
+            token.meta["metadata"] = cell if _is_image(output) else plain
+            _render_outputs(self, token, [output])
+    finally:
+        token.meta["metadata"] = cell
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension with Sphinx."""
+    SphinxNbRenderer._render_nb_cell_code_outputs = _render_image_as_figure
+    return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}

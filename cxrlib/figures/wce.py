@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE
 from cxrlib.losses import cross_entropy, linear_probability_loss, mae, mse, weighted_cross_entropy
-from cxrlib.paper import TABLE_1
+from cxrlib.paper import table_1, table_2
 from cxrlib.toy import OVERLAPPING, GaussianProblem, fit_logistic
 
 CURVE_BETAS = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
@@ -125,17 +125,24 @@ def stability_table(odds: Sequence[float] = (4, 8, 20, 100, 1e4)) -> pd.DataFram
 def balance_table() -> pd.DataFrame:
     """For the paper's training sets (Table I): the beta that would give both classes equal weight, beside 0.75.
 
-    Columns: cohort, COVID, non-COVID, balancing beta (negatives over positives), and the share of the weight that the
-    positives hold at beta = 1, at the paper's 0.75 and at the balancing beta.
+    One row a training set, with the share of the total weight that the positives hold at beta = 1 and at 0.75.
     """
-    rows = []
-    for cohort in TABLE_1:
-        if cohort.cohort in ("augmented", "combined", "covidx_ray_5k"):
-            positives, negatives = cohort.train_covid, cohort.train_non_covid
-            shares = {f"share at β = {b:g}": b * positives / (b * positives + negatives) for b in (1.0, 0.75)}
-            row = {"training set": cohort.title, "COVID": positives, "non-COVID": negatives}
-            rows.append(row | shares | {"balancing β": negatives / positives})
-    return pd.DataFrame(rows)
+    cohorts = table_1()
+    table = cohorts[cohorts["test_covid"].notna()][["cohort", "train_covid", "train_non_covid"]].reset_index(drop=True)
+    positives, negatives = table["train_covid"], table["train_non_covid"]
+    for beta in (1.0, 0.75):
+        table[f"share at β = {beta:g}"] = beta * positives / (beta * positives + negatives)
+    table["balancing β"] = negatives / positives
+    return table.rename(columns={"train_covid": "COVID", "train_non_covid": "non-COVID"})
+
+
+def printed_effect() -> pd.DataFrame:
+    """Table II's pairs of rows that differ in beta alone: what 0.75 changes in the printed rates."""
+    rows = table_2(baselines=False)
+    keys = ["cohort", "model", "pretraining"]
+    without, weighted = (rows[rows["beta"].isna() == none].set_index(keys) for none in (True, False))
+    changes = {f"change in {name}": weighted[name] - without[name] for name in ("sensitivity", "specificity", "bacc")}
+    return pd.DataFrame(changes).loc[without.index].reset_index()
 
 
 def plot_overlapping(table: pd.DataFrame, problem: GaussianProblem = OVERLAPPING) -> Figure:

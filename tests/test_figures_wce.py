@@ -1,0 +1,87 @@
+"""Data behind the figures of the chapter on losses: each equals what the equations say by hand."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cxrlib import paper, toy
+from cxrlib.figures import wce
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_gradients_of_equation_4_by_hand():
+    curves = wce.beta_curves(betas=(0.5, 3.0), points=21)
+    p, beta, positive = curves["probability"], curves["beta"], curves["label"] == 1
+    np.testing.assert_allclose(curves["gradient_p"], np.where(positive, -beta / p, 1 / (1 - p)), rtol=1e-9)
+    np.testing.assert_allclose(curves["gradient"], np.where(positive, beta * (p - 1), p), rtol=1e-9)
+    np.testing.assert_allclose(curves["value"], np.where(positive, -beta * np.log(p), -np.log1p(-p)), rtol=1e-9)
+
+
+def test_the_unweighted_losses_by_hand():
+    curves = wce.equation_curves(points=17)
+    p = curves["probability"]
+    expected = {
+        "MSE, Eq. (1)": ((1 - p) ** 2 / 2, -((1 - p) ** 2) * p),
+        "MAE, Eq. (2)": (1 - p, -p * (1 - p)),
+        "CE, Eq. (3)": (-np.log(p), p - 1),
+        "released baseline": (1 - p + math.log(1 + 1 / math.e), -p * (1 - p)),
+    }
+    assert set(curves["loss"]) == set(expected)
+    for name, (value, gradient) in expected.items():
+        rows = curves["loss"] == name
+        np.testing.assert_allclose(curves.loc[rows, "value"], value[rows], rtol=1e-9)
+        np.testing.assert_allclose(curves.loc[rows, "gradient"], gradient[rows], rtol=1e-9, atol=1e-15)
+
+
+def test_the_stability_table_tells_the_three_ways_apart():
+    table = wce.stability_table().set_index(["precision", "class", "log-odds"])
+    far = table.loc[("float32", "non-COVID", 100.0)]
+    assert far["from logits: loss"] == 100.0
+    assert far["from logits: gradient"] == 1.0
+    assert far["as printed: loss"] == math.inf
+    assert math.isnan(far["as printed: gradient"])
+    assert far["clipped: gradient"] == 0.0
+    assert far["clipped: loss"] < 17
+    near = table.loc[("float32", "COVID", -4.0)]
+    for way in ("from logits", "as printed", "clipped"):
+        assert near[f"{way}: loss"] == pytest.approx(near["exact"], rel=1e-5)
+
+
+def test_the_papers_weight_adds_to_the_imbalance():
+    table = wce.balance_table().set_index("cohort")
+    assert table.index.tolist() == ["covidx_ray_5k", "augmented", "combined"]
+    assert table.loc["combined", "balancing β"] == pytest.approx(2017 / 543)
+    assert (table["share at β = 0.75"] < table["share at β = 1"]).all()
+
+
+def test_the_printed_effect_pairs_rows_that_differ_in_beta_alone():
+    table = wce.printed_effect()
+    assert len(table) == len(paper.TABLE_2) / 2
+    best = table[(table["cohort"] == "combined") & (table["pretraining"] == "imagenet")].iloc[0]
+    assert best["change in bacc"] == pytest.approx(0.0005)
+
+
+def test_the_figures_draw_every_beta():
+    betas = (0.5, 1.0, 2.0)
+    x, labels = toy.separable_sample(size=60)
+    table = toy.overlapping_table(betas=betas, size=200)
+    figures = [
+        wce.plot_equation_curves(wce.equation_curves(points=5)),
+        wce.plot_beta_curves(wce.beta_curves(betas, points=5)),
+        wce.plot_overlapping(table),
+        wce.plot_separable(wce.separable_curves(x, labels, betas), x, labels),
+    ]
+    assert all(isinstance(figure, Figure) for figure in figures)
+    assert [len(axis.lines) for axis in figures[1].axes] == [3] * 6
+    assert len(figures[2].axes[0].lines) == 2 + len(betas)
+    legend = figures[3].axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["0.5", "1", "2"]

@@ -63,7 +63,7 @@ def _asset_urls(soup: BeautifulSoup) -> Iterator[str]:
 
 
 def _words(tag: Tag, attribute: str) -> list[str]:
-    value = tag.get(attribute) or []
+    value: Any = tag.get(attribute) or []
     return value.split() if isinstance(value, str) else [str(word) for word in value]
 
 

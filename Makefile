@@ -1,0 +1,58 @@
+# Two commands do everything on a machine with Python 3.11+, make and git: `make book` and `make test`.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+WORKERS ?= logical
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint types data bench lock install clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create .venv and install the locked versions (book and test do it by themselves)
+
+# Named after what it was made from: an unchanged lock installs nothing, whatever the files' dates.
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -f "$@" ]; then touch "$@"; exit 0; fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		[ -n "$(PYTHON)" ] || { echo "cxrlib needs Python 3.11 to 3.14: install one, or run make PYTHON=/path/to/python3.11." >&2; exit 1; }; \
+		"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+			{ echo "$(PYTHON) is not Python 3.11 to 3.14: run make PYTHON=/path/to/python3.11." >&2; exit 1; }; \
+		rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV) || exit 1; \
+	fi; \
+	$(BIN)/python -m pip install --progress-bar off -r requirements.lock && \
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e . && \
+	rm -f $(VENV)/.installed-* && touch "$@"
+
+book: $(STAMP) ## Build the book strictly, check every page, print where it is
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(BIN)/python -m cxrlib.book
+
+test: lint types $(STAMP) ## Lint, type check and run all tests (WORKERS=1 for one process)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: $(STAMP) ## Check style and format with ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types with mypy
+	$(BIN)/mypy
+
+data: $(STAMP) ## Fetch the openly available collections; say how to get the others
+	$(BIN)/python -m cxrlib fetch
+
+bench: $(STAMP) ## Measure the training loop, the image cache and memory
+	$(BIN)/python -m cxrlib bench
+
+lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (needs the network)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-header --no-annotate pyproject.toml --output-file requirements.lock
+	$(BIN)/python -m cxrlib.pins
+
+clean: ## Remove the built book and the caches, not the environment, the data or the results
+	rm -rf _build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ list is at hand in the open edition. So both are drawn, component-disjoint betwe
 pretraining, and the draw is repeated over seeds. The original edition draws its pretraining set only.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,9 +115,8 @@ def _stand_in(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
 
     wanted = pretraining.train_covid  # adults first: half of those with a finding were left for this
     diseased = draw_disjoint(abnormal, {"pretraining": wanted}, owner, rng)["pretraining"]
-    children = draw_disjoint(paediatric_findings(table), {"pretraining": wanted - len(diseased)}, owner, rng)[
-        "pretraining"
-    ]
+    fill = {"pretraining": wanted - len(diseased)}
+    children = draw_disjoint(paediatric_findings(table), fill, owner, rng)["pretraining"]
     return Draw(
         train=pd.concat([covid["train"], drawn_ill["train"], drawn_well["train"]], ignore_index=True),
         test=pd.concat([covid["test"], drawn_ill["test"], drawn_well["test"]], ignore_index=True),
@@ -127,12 +127,12 @@ def _stand_in(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
 def _draw_covid(
     table: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """The COVID-19 images of both parts, image by image, the four known ones among them.
+    """The COVID-19 images of both parts, drawn image by image, the four known ones among them.
 
     Where the accepted licences leave too few candidates, other frontal COVID-19 X-rays fill the gap.
     """
     pool, others = candidates(table), other_frontal(table)
-    known = pool["image_id"].str.contains("|".join(KNOWN_COVIDX), regex=True)
+    known = pool["image_id"].str.contains("|".join(map(re.escape, KNOWN_COVIDX)))
     shares = np.array(list(sizes.values())) / sum(sizes.values())
     for component in sorted(pool.loc[known, "component"].unique()):
         owner[int(component)] = str(rng.choice(list(sizes), p=shares))
@@ -140,7 +140,8 @@ def _draw_covid(
     sizes = _fit(sizes, len(pool) + len(others))
     for rows in (pool[~known], others):
         short = {part: max(size - len(drawn[part]), 0) for part, size in sizes.items()}
-        more = draw_disjoint(rows, _fit(short, len(rows)), owner, rng, whole=False)
+        scarce = len(rows) < 2 * sum(short.values())  # image by image would strand patients on the first side
+        more = draw_disjoint(rows, _fit(short, len(rows)), owner, rng, whole=scarce)
         drawn = {part: pd.concat([drawn[part], more[part]]) for part in sizes}
     return drawn
 

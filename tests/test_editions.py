@@ -1,0 +1,152 @@
+"""Editions: what they join, what narrows them, and a digest that follows the content alone."""
+
+import pandas as pd
+import pytest
+
+from cxrlib import editions
+from cxrlib.editions import Edition, images_digest, load_edition, match_licences
+from cxrlib.errors import ParameterError
+from cxrlib.schema import EXCLUSIONS, IMAGE_TABLE
+
+LICENCES = ["CC BY 4.0", "CC BY-NC-SA", "research purposes only", "CC BY 3.0"]
+
+
+def table(collection: str = "cxr-open", n: int = 8) -> pd.DataFrame:
+    """A valid image table without files: labels alternate, licences go round."""
+    return IMAGE_TABLE.validate(
+        pd.DataFrame(
+            {
+                "image_id": [f"{collection}/{k}.png" for k in range(n)],
+                "path": [f"phantom:{collection}{k}" for k in range(n)],
+                "sha256": [f"{k:064x}" for k in range(n)],
+                "collection": collection,
+                "source": "site",
+                "label": ["covid", "non_covid"] * (n // 2),
+                "finding": "stated",
+                "healthy": [False, True] * (n // 2),
+                "patient_id": [f"{collection}:{k // 2}" for k in range(n)],
+                "view": "PA",
+                "modality": "X-ray",
+                "population": "adult",
+                "licence": [LICENCES[k % 4] for k in range(n)],
+                "width": 256,
+                "height": 256,
+                "duplicate_group": None,
+                "split": None,
+            }
+        )
+    )
+
+
+class Published:
+    """What a reader yields, without the reader."""
+
+    def __init__(self, images: pd.DataFrame) -> None:
+        self.images = images
+        self.excluded = EXCLUSIONS.validate(
+            pd.DataFrame({"image_id": ["x"], "collection": ["c"], "reason": ["CT volume"]})
+        )
+
+
+@pytest.fixture
+def collections(monkeypatch: pytest.MonkeyPatch, tmp_path) -> dict[str, pd.DataFrame]:
+    """Collections by name that the edition reads instead of files; those present are located."""
+    present: dict[str, pd.DataFrame] = {}
+    editions._load.cache_clear()
+    monkeypatch.setattr(editions, "read_collection", lambda name: Published(present[name]))
+    monkeypatch.setattr(editions, "locate", lambda name: tmp_path if name in present else None)
+    yield present
+    editions._load.cache_clear()
+
+
+def test_the_first_complete_edition_is_found(collections):
+    assert editions.find_edition() == "phantom"
+    collections["cxr-open"] = table()
+    assert editions.find_edition() == "open"
+    collections["covidx_ray_5k"] = table("covidx_ray_5k")
+    collections["covid-chestxray-dataset"] = table("covid-chestxray-dataset")
+    assert editions.find_edition() == "open"  # CheXpert is still missing
+    collections["CheXpert"] = table("CheXpert")
+    assert editions.find_edition() == "original"
+
+
+def test_digest_follows_content_and_not_place_or_order():
+    images = table()
+    same = images.assign(path="/elsewhere/" + images["path"]).sample(frac=1, random_state=0)
+    assert images_digest(same) == images_digest(images)
+    for column, value in {"label": "non_covid", "sha256": "f" * 64, "patient_id": "someone", "licence": "CC0"}.items():
+        changed = images.copy()
+        changed.loc[0, column] = value
+        assert images_digest(changed) != images_digest(images), column
+    assert images_digest(images.iloc[1:]) != images_digest(images)
+
+
+def test_a_file_without_published_hash_counts_by_its_size(tmp_path):
+    images = table(n=2)
+    path = tmp_path / "0.png"
+    path.write_bytes(b"1234")
+    images.loc[0, ["path", "sha256"]] = [str(path), None]
+    before = images_digest(images)
+    path.write_bytes(b"12345")
+    assert images_digest(images) != before
+
+
+def test_licences_narrow_the_edition_and_what_goes_is_listed(collections):
+    collections["cxr-open"] = table()
+    whole, narrow = load_edition("open"), load_edition("open", "cc by, RESEARCH purposes")
+    assert set(narrow.images["licence"]) == {"CC BY 4.0", "CC BY 3.0", "research purposes only"}
+    gone = narrow.excluded[narrow.excluded["reason"].str.startswith("licence not accepted")]
+    assert sorted([*narrow.images["image_id"], *gone["image_id"]]) == sorted(whole.images["image_id"])
+    assert set(gone["reason"]) == {"licence not accepted: CC BY-NC-SA"}
+    assert narrow.digest != whole.digest
+    assert "CT volume" in set(narrow.excluded["reason"])
+
+
+@pytest.mark.parametrize("licences", ["GPL", "CC BY, GPL", "", "CC B"])
+def test_a_licence_part_that_matches_nothing_stops_and_lists_what_is_present(licences):
+    with pytest.raises(ParameterError, match=r"present are: .*CC BY-NC-SA"):
+        match_licences(pd.Series(LICENCES), licences)
+
+
+def test_unknown_edition_stops():
+    with pytest.raises(ParameterError, match="auto, original, open, phantom"):
+        load_edition("closed")
+
+
+def test_banner_counts_labels_and_says_when_images_are_synthetic(collections):
+    images = table()
+    images.loc[0, "label"] = None
+    nothing = pd.DataFrame({"image_id": [], "collection": [], "reason": []})
+    opened, synthetic = (Edition(name, images, nothing, "0123456789abcdef") for name in ("open", "phantom"))
+    assert "8 images: 3 COVID-19, 4 non-COVID, 1 without a label" in opened.banner()
+    assert "`0123456789ab`" in opened.banner() and opened.short == "open 0123456789ab"
+    assert "synthetic" in synthetic.banner() and "synthetic" not in opened.banner()
+    assert "\n" not in opened.banner()
+
+
+def test_of_chexpert_only_a_seeded_pool_stays_and_the_rest_is_listed(collections, monkeypatch):
+    monkeypatch.setattr(editions, "CHEXPERT_POOL", 10)
+    chexpert = table("CheXpert", 200)
+    chexpert.loc[:19, "view"] = "L"
+    used = table("covidx_ray_5k", 8)
+    used["patient_id"] = chexpert["patient_id"].iloc[20:28].to_numpy()
+    collections.update(
+        {"covidx_ray_5k": used, "covid-chestxray-dataset": table("covid-chestxray-dataset"), "CheXpert": chexpert}
+    )
+    edition = load_edition("original")
+    pool = edition.images[edition.images["collection"] == "CheXpert"]
+    assert pool["healthy"].value_counts().to_dict() == {True: 10, False: 10}
+    assert pool["patient_id"].is_unique and not set(pool["patient_id"]) & set(used["patient_id"])
+    assert set(pool["view"]) == {"PA"}
+    assert (edition.excluded["collection"] == "CheXpert").sum() == 180
+    editions._load.cache_clear()
+    assert load_edition("original").digest == edition.digest
+
+
+@pytest.mark.real_data
+def test_the_open_edition_holds_every_image_of_its_manifest(real_data):
+    edition = load_edition("open")
+    listed = len(pd.read_csv(real_data / "cxr-open" / "manifest.csv", usecols=["path"]))
+    assert len(edition.images) <= listed <= len(edition.images) + edition.excluded["image_id"].nunique()
+    assert edition.images["covidx_candidate"].sum() == 218
+    assert edition.images["in_july2020_metadata"].sum() == 731

@@ -4,6 +4,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,7 +15,7 @@ from fastai.callback.core import Callback
 
 from cxrlib.config import MODELS, PROFILES, RunConfig
 from cxrlib.editions import load_edition
-from cxrlib.learner import ADAM_BETA2, ADAM_EPSILON, build_learner
+from cxrlib.learner import ADAM_BETA2, ADAM_EPSILON, build_learner, to_device
 from cxrlib.loaders import make_loaders
 from cxrlib.losses import build_loss
 from cxrlib.networks import build_network
@@ -92,13 +93,21 @@ def bench_store(edition_name: str, size: int) -> dict[str, object]:
         start = time.perf_counter()
         store = open_store(edition.images, size)
         seconds = time.perf_counter() - start
-    return {"edition": edition.short, "px": size, "images": len(store.table), "images/s": len(store.table) / seconds, "MiB": store.pixels.nbytes / 2**20}
+    return {
+        "edition": edition.short,
+        "px": size,
+        "images": len(store.table),
+        "images/s": len(store.table) / seconds,
+        "MiB": store.pixels.nbytes / 2**20,
+    }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m cxrlib bench`."""
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["resnet50"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[PROFILES["quick"]["image_size"], PROFILES["full"]["image_size"]])
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, default=[PROFILES["quick"]["image_size"], PROFILES["full"]["image_size"]]
+    )
     parser.add_argument("--steps", type=int, default=4, help="training steps a round")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--edition", default="auto", help="whose image store is built")
@@ -112,7 +121,12 @@ def main(arguments: argparse.Namespace) -> int:
     for model in arguments.models:
         for size in arguments.sizes:
             config = RunConfig.create(
-                edition="phantom", model=model, pretraining="none", image_size=size, batch_size=arguments.batch_size, protocol="released"
+                edition="phantom",
+                model=model,
+                pretraining="none",
+                image_size=size,
+                batch_size=arguments.batch_size,
+                protocol="released",
             )
             rows.append(bench_training(config, arguments.steps))
     training = pd.DataFrame(rows)
@@ -124,12 +138,16 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _bare_step(config: RunConfig, pixels: np.ndarray, labels: np.ndarray, loss: torch.nn.Module, device: torch.device):  # type: ignore[no-untyped-def]
-    network = build_network(config.model, config.image_size, config.seed).to(device, memory_format=torch.channels_last)
+def _bare_step(
+    config: RunConfig, pixels: np.ndarray, labels: np.ndarray, loss: torch.nn.Module, device: torch.device
+) -> Callable[[], None]:
+    network = to_device(build_network(config.model, config.image_size, config.seed), device)
     model = Autocast(network, device, compute_dtype(device))
     betas = (config.adam_beta1, ADAM_BETA2)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=betas, eps=ADAM_EPSILON, fused=True)
-    images = torch.from_numpy(pixels).to(device).float().div_(255).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    images = (
+        torch.from_numpy(pixels).to(device).float().div_(255).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    )
     target = torch.from_numpy(labels).to(device)
 
     def step() -> None:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _DATA = tuple(RUN_PARAMETER[name] for name in ("edition", "licences", "seed"))
 _SIZE = Parameter("image_size", int, 256, "pixels a side", low=32, high=1024)
 _RERUN = Parameter("rerun", bool, False, "train again even if the run is recorded")
+_TABLE = (
+    Parameter("table", str, "paper", "table to audit: a CSV file, or paper for Table II"),
+    Parameter("positives", int, None, "positive test images, where the table has no such column", low=1, optional=True),
+    Parameter("negatives", int, None, "negative test images, where the table has no such column", low=1, optional=True),
+)
 
 CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "01_datasets": (*_DATA, _SIZE),
@@ -23,6 +28,7 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "04_wce": (RUN_PARAMETER["seed"],),
     "05_experiments": (*RUN_PARAMETERS, _RERUN),
     "06_discussion": (*_DATA, RUN_PARAMETER["profile"]),
+    "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

@@ -14,17 +14,29 @@ from cxrlib.editions import Edition
 from cxrlib.paper import TABLE_2, TEST_COVID, table_2
 from cxrlib.records import Record
 
-IDENTITY = ("cohort", "model", "pretraining", "beta", "protocol", "edition", "profile", "image_size", "epochs", "data", "seed")
+IDENTITY = (
+    "cohort",
+    "model",
+    "pretraining",
+    "beta",
+    "protocol",
+    "edition",
+    "profile",
+    "image_size",
+    "epochs",
+    "data",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper: `treated` against `control` in `field`, and the sign it gives `metric`."""
+    """One claim of the paper: `treated` against `control` in `factor`, and the sign it gives `metric`."""
 
     name: str
     statement: str  # in our words
     section: str  # of the paper
-    field: str
+    factor: str
     treated: Any
     control: Any
     metric: str
@@ -50,13 +62,13 @@ def pairs(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """
     if table.empty:
         return pd.DataFrame(columns=["treated", "control", "difference"])
-    keys = [name for name in IDENTITY if name in table and name != claim.field]
+    keys = [name for name in IDENTITY if name in table and name != claim.factor]
     rows = table.copy()
     for name, value in claim.where.items():
         rows = rows[rows[name] == value]
     filled = rows[keys].astype(object).where(rows[keys].notna(), "none")
     rows = rows.assign(**{name: filled[name] for name in keys})
-    sides = [_where(rows, claim.field, value)[[*keys, claim.metric]] for value in (claim.treated, claim.control)]
+    sides = [_where(rows, claim.factor, value)[[*keys, claim.metric]] for value in (claim.treated, claim.control)]
     merged = sides[0].merge(sides[1], on=keys, suffixes=("_treated", "_control"), validate="one_to_one")
     merged = merged.rename(columns={f"{claim.metric}_treated": "treated", f"{claim.metric}_control": "control"})
     return merged.assign(difference=merged["treated"].astype(float) - merged["control"].astype(float))
@@ -109,7 +121,11 @@ def differences(records: pd.DataFrame) -> pd.DataFrame:
         ours = ours.assign(origin=ours["protocol"] if "protocol" in ours else "records")
         for part in (printed, ours):
             if not part.empty:
-                parts.append(part.assign(claim=claim.name, metric=claim.metric)[["claim", "metric", "origin", "treated", "control", "difference"]])
+                parts.append(
+                    part.assign(claim=claim.name, metric=claim.metric)[
+                        ["claim", "metric", "origin", "treated", "control", "difference"]
+                    ]
+                )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -143,7 +159,9 @@ def best_row(table: pd.DataFrame) -> pd.DataFrame:
     """The paper's best row under each protocol recorded: printed figures first, then means over seeds."""
     best = max(TABLE_2, key=lambda row: row.bacc)
     metrics = ["sensitivity", "specificity", "bacc"]
-    rows: list[dict[str, object]] = [{"protocol": "as printed", "seeds": None, **{name: getattr(best, name) for name in metrics}}]
+    rows: list[dict[str, object]] = [
+        {"protocol": "as printed", "seeds": None, **{name: getattr(best, name) for name in metrics}}
+    ]
     if not table.empty:
         same = table
         for name in ("cohort", "model", "pretraining", "beta"):

@@ -26,24 +26,81 @@ paper's batches, which a few epochs need for the validation loss to come down at
 _FROM_PROFILE = "None: from the profile"
 
 RUN_PARAMETERS = (
-    Parameter("edition", str, "auto", "data: original, open, phantom; auto takes the first that is complete", choices=("auto", *EDITIONS)),
+    Parameter(
+        "edition",
+        str,
+        "auto",
+        "data: original, open, phantom; auto takes the first that is complete",
+        choices=("auto", *EDITIONS),
+    ),
     Parameter("licences", str, "any", "licences you accept, comma-separated parts of their names, or any"),
     Parameter("cohort", str, "combined", "training set, a row of Table I", choices=COHORTS),
-    Parameter("protocol", str, "clean", "released, paper or clean; overrides as in paper+checkpoint=last", parse=Protocol.parse),
+    Parameter(
+        "protocol",
+        str,
+        "clean",
+        "released, paper or clean; overrides as in paper+checkpoint=last",
+        parse=Protocol.parse,
+    ),
     Parameter("model", str, "resnet50", "network", choices=MODELS),
-    Parameter("pretraining", str, "auto", "initial weights; auto: imagenet if at hand, else none", choices=("auto", *PRETRAINING)),
-    Parameter("beta", float, 0.75, "weight of the positive class, Eq. (4); None: no weight", low=0.0, open_low=True, high=1e6, optional=True),
+    Parameter(
+        "pretraining",
+        str,
+        "auto",
+        "initial weights; auto: imagenet if at hand, else none",
+        choices=("auto", *PRETRAINING),
+    ),
+    Parameter(
+        "beta",
+        float,
+        0.75,
+        "weight of the positive class, Eq. (4); None: no weight",
+        low=0.0,
+        open_low=True,
+        high=1e6,
+        optional=True,
+    ),
     Parameter("seed", int, 0, "of the draw, the initial weights and the batches", low=0, high=2**31 - 1),
-    Parameter("profile", str, "quick", "quick (minutes on two CPU cores), cpu or full (256 x 256)", choices=tuple(PROFILES)),
+    Parameter(
+        "profile", str, "quick", "quick (minutes on two CPU cores), cpu or full (256 x 256)", choices=tuple(PROFILES)
+    ),
     Parameter("image_size", int, None, f"pixels a side; {_FROM_PROFILE}", low=32, high=1024, optional=True),
     Parameter("epochs", int, None, f"at most; {_FROM_PROFILE}", low=1, high=1000, optional=True),
-    Parameter("patience", int, None, f"epochs without a better validation loss before stopping; {_FROM_PROFILE}", low=1, high=1000, optional=True),
-    Parameter("train_limit", int, None, f"at most this many training images, a stratified subset; {_FROM_PROFILE}", low=64, optional=True),
+    Parameter(
+        "patience",
+        int,
+        None,
+        f"epochs without a better validation loss before stopping; {_FROM_PROFILE}",
+        low=1,
+        high=1000,
+        optional=True,
+    ),
+    Parameter(
+        "train_limit",
+        int,
+        None,
+        f"at most this many training images, a stratified subset; {_FROM_PROFILE}",
+        low=64,
+        optional=True,
+    ),
     Parameter("batch_size", int, None, f"images a batch (paper: 64); {_FROM_PROFILE}", low=2, high=4096, optional=True),
     Parameter("learning_rate", float, 2e-4, "of Adam (paper: 2e-4)", low=0.0, open_low=True, high=1.0),
     Parameter("adam_beta1", float, 0.5, "first decay rate of Adam (paper: 0.5)", low=0.0, high=0.999),
-    Parameter("valid_fraction", float, 0.2, "share of the training set held out for validation (paper: 0.2)", low=0.01, high=0.9),
-    Parameter("batch_augmentation", str, "none", "augmentation in batches on the device, beyond the paper", choices=("none", "light")),
+    Parameter(
+        "valid_fraction",
+        float,
+        0.2,
+        "share of the training set held out for validation (paper: 0.2)",
+        low=0.01,
+        high=0.9,
+    ),
+    Parameter(
+        "batch_augmentation",
+        str,
+        "none",
+        "augmentation in batches on the device, beyond the paper",
+        choices=("none", "light"),
+    ),
 )
 RUN_PARAMETER = {parameter.name: parameter for parameter in RUN_PARAMETERS}
 
@@ -103,7 +160,9 @@ class RunConfig:
         expected = {field.name for field in fields(cls)}
         if set(values) != expected:
             wrong = sorted(set(values) ^ expected)
-            raise ParameterError(f"a run's config must have exactly the known fields; missing or unknown: {', '.join(wrong)}.")
+            raise ParameterError(
+                f"a run's config must have exactly the known fields; missing or unknown: {', '.join(wrong)}."
+            )
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,9 +33,7 @@ def cells(profile: str, edition: str, seeds: int, parts: Sequence[str] = PARTS, 
     for seed in range(seeds):
         for part in parts:
             for settings in _settings(part):
-                config = RunConfig.create(
-                    profile=profile, edition=edition, licences=licences, seed=seed, **settings
-                )
+                config = RunConfig.create(profile=profile, edition=edition, licences=licences, seed=seed, **settings)
                 found.setdefault(config, Cell(part, config))
     return list(found.values())
 

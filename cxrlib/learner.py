@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import CSVLogger
 from fastai.callback.tracker import EarlyStoppingCallback, TrackerCallback
 from fastai.data.core import DataLoaders
@@ -30,7 +30,8 @@ class KeepBest(TrackerCallback):
 
     def __init__(self) -> None:
         super().__init__(monitor="valid_loss")
-        self.best_epoch, self._state = -1, {}
+        self.best_epoch = -1
+        self._state: dict[str, torch.Tensor] = {}
 
     def after_epoch(self) -> None:
         """Copy the weights if this epoch is the best so far (fastai calls it)."""
@@ -51,16 +52,9 @@ class StopEarly(EarlyStoppingCallback):
     def after_epoch(self) -> None:
         """Count the epochs without progress (fastai calls it)."""
         TrackerCallback.after_epoch(self)
-        self.wait = 0 if self.new_best else self.wait + 1
+        self.wait: int = 0 if self.new_best else self.wait + 1
         if self.wait >= self.patience:
-            raise_cancel_fit()
-
-
-def raise_cancel_fit() -> None:
-    """Ask fastai to end the fit in good order."""
-    from fastai.callback.core import CancelFitException
-
-    raise CancelFitException
+            raise CancelFitException
 
 
 class EpochBar(Callback):
@@ -92,14 +86,21 @@ class EpochBar(Callback):
         self.bar.close()
 
 
-def build_learner(config: RunConfig, network: nn.Module, loaders: DataLoaders, loss: nn.Module, log: Path, title: str) -> Learner:
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """`network` on `device`, its weights laid out with channels last."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def build_learner(
+    config: RunConfig, network: nn.Module, loaders: DataLoaders, loss: nn.Module, log: Path, title: str
+) -> Learner:
     """A Learner for one run (section VI.B): Adam, mixed precision, channels last, CSV history at `log`.
 
     Where the protocol keeps the best epoch, the run also stops early; where it keeps the last, it trains
     every epoch, as the released code does.
     """
     device = loaders.device
-    network = network.to(device, memory_format=torch.channels_last)
+    network = to_device(network, device)
     log.parent.mkdir(parents=True, exist_ok=True)
     callbacks: list[Callback] = [ChannelsLast(), CSVLogger(fname=log.name), EpochBar(title)]
     if config.rules.checkpoint == "best":
@@ -113,7 +114,14 @@ def build_learner(config: RunConfig, network: nn.Module, loaders: DataLoaders, l
     )
     model = Autocast(network, device, compute_dtype(device))
     return Learner(
-        loaders, model, loss_func=loss, opt_func=adam, lr=config.learning_rate, cbs=callbacks, path=log.parent, train_bn=True
+        loaders,
+        model,
+        loss_func=loss,
+        opt_func=adam,
+        lr=config.learning_rate,
+        cbs=callbacks,
+        path=log.parent,
+        train_bn=True,
     )
 
 

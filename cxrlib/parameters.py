@@ -89,6 +89,9 @@ def check_namespace(namespace: Mapping[str, Any], parameters: Iterable[Parameter
     values = {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_") and name not in _NOTEBOOK_NAMES and not isinstance(value, skip) and not callable(value)
+        if not name.startswith("_")
+        and name not in _NOTEBOOK_NAMES
+        and not isinstance(value, skip)
+        and not callable(value)
     }
     return check_values(values, parameters)

@@ -66,10 +66,18 @@ def _pretrain(config: RunConfig, edition: Edition, key: str, path: Path) -> None
     network = build_network(config.model, config.image_size, config.seed)
     torch.manual_seed(config.seed)
     loaders = make_loaders(
-        train.pixels, train.labels, valid.pixels, valid.labels, batch_size=config.batch_size, device=device, seed=config.seed
+        train.pixels,
+        train.labels,
+        valid.pixels,
+        valid.labels,
+        batch_size=config.batch_size,
+        device=device,
+        seed=config.seed,
     )
     loss = build_loss(None, "cross_entropy")
-    learner = build_learner(rules, network, loaders, loss, cache_root() / "history" / f"{key}.csv", f"pretraining {config.model}")
+    learner = build_learner(
+        rules, network, loaders, loss, cache_root() / "history" / f"{key}.csv", f"pretraining {config.model}"
+    )
     history, kept = fit(learner, config.epochs)
     logit = predict(learner.model, valid.pixels, 2 * config.batch_size, device).astype(np.float64)
     record = {

@@ -37,9 +37,13 @@ class Protocol:
         for override in overrides:
             field, _, value = override.partition("=")
             if field not in CHOICES:
-                raise ParameterError(f"unknown protocol field '{field}' in '{text}': choose one of {', '.join(CHOICES)}.")
+                raise ParameterError(
+                    f"unknown protocol field '{field}' in '{text}': choose one of {', '.join(CHOICES)}."
+                )
             if value not in CHOICES[field]:
-                raise ParameterError(f"protocol field {field} = '{value}' in '{text}': choose one of {', '.join(CHOICES[field])}.")
+                raise ParameterError(
+                    f"protocol field {field} = '{value}' in '{text}': choose one of {', '.join(CHOICES[field])}."
+                )
             changes[field] = value
         return replace(PROTOCOLS[base], name=text, **changes).canonical()
 

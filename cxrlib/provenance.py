@@ -20,7 +20,7 @@ from cxrlib.storage import digest, file_digest
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
     "acnn", "augmentation", "cohorts", "components", "head", "images", "learner", "loaders", "losses", "networks",
-    "precision", "pretraining", "protocols", "runs", "samples",
+    "precision", "pretraining", "protocols", "runs", "samples", "store",
 )  # fmt: skip
 
 

@@ -48,7 +48,9 @@ class Record:
         """Where the numbers come from, in one line, for the foot of a figure or table."""
         c, p = self.config, self.provenance
         data = f"{c.edition} edition {str(self.inputs['data'])[:12]}"
-        return f"{data} · protocol {c.protocol} · seed {c.seed} · {c.image_size} px · profile {c.profile} · {p['machine']}"
+        return (
+            f"{data} · protocol {c.protocol} · seed {c.seed} · {c.image_size} px · profile {c.profile} · {p['machine']}"
+        )
 
     def test(self) -> pd.DataFrame:
         """Predictions on the test set."""
@@ -64,7 +66,16 @@ def run_key(config: RunConfig, inputs: Mapping[str, str | None]) -> str:
     identity = digest({"format": FORMAT, "config": config.to_dict(), "inputs": dict(inputs)})[:12]
     beta = "none" if config.beta is None else f"{config.beta:g}"
     protocol = config.protocol.replace("=", ".")
-    parts = (config.profile, config.edition, config.cohort, config.model, config.pretraining, f"beta{beta}", protocol, f"s{config.seed}")
+    parts = (
+        config.profile,
+        config.edition,
+        config.cohort,
+        config.model,
+        config.pretraining,
+        f"beta{beta}",
+        protocol,
+        f"s{config.seed}",
+    )
     return "-".join((*parts, identity))
 
 
@@ -78,7 +89,9 @@ def save_record(record: Record) -> Path:
     target = run_folder(record.key)
     with atomic_path(target) as folder:
         folder.mkdir()
-        _write_json(folder / "config.json", {"format": FORMAT, "config": record.config.to_dict(), "inputs": dict(record.inputs)})
+        _write_json(
+            folder / "config.json", {"format": FORMAT, "config": record.config.to_dict(), "inputs": dict(record.inputs)}
+        )
         _write_json(folder / "metrics.json", record.metrics)
         _write_json(folder / "provenance.json", record.provenance)
         record.history.to_csv(folder / "history.csv", index=False, float_format="%.8g")
@@ -101,12 +114,18 @@ def load_record(folder: Path) -> Record:
         )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error) if isinstance(error, ParameterError) else f"{type(error).__name__}: {error}"
-        raise RecordError(f"record {folder.name} cannot be read ({reason}); delete its folder and run it again.") from error
+        raise RecordError(
+            f"record {folder.name} cannot be read ({reason}); delete its folder and run it again."
+        ) from error
     if record.key != folder.name:
-        raise RecordError(f"record {folder.name} holds another run's config or inputs ({record.key}); delete its folder and run it again.")
+        raise RecordError(
+            f"record {folder.name} holds another run's config or inputs ({record.key}); delete its folder and run it again."
+        )
     missing = set(PREDICTION_COLUMNS) - set(record.predictions.columns)
     if missing:
-        raise RecordError(f"record {folder.name} lacks the prediction columns {', '.join(sorted(missing))}; delete its folder and run it again.")
+        raise RecordError(
+            f"record {folder.name} lacks the prediction columns {', '.join(sorted(missing))}; delete its folder and run it again."
+        )
     return record
 
 
@@ -133,7 +152,10 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
             {
                 **record.config.to_dict(),
                 **{name: metrics[name] for name in ("tp", "fn", "tn", "fp")},
-                **{name: metrics[name] for name in ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")},
+                **{
+                    name: metrics[name]
+                    for name in ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
+                },
                 "data": str(record.inputs["data"])[:12],
                 "machine": provenance["machine"],
                 "wall_s": provenance["wall_s"],

@@ -23,7 +23,7 @@ from cxrlib.precision import best_device, compute_dtype, make_deterministic
 from cxrlib.pretraining import pretrained_trunk, pretraining_key
 from cxrlib.provenance import Stopwatch
 from cxrlib.records import Record, find_record, run_key, save_record
-from cxrlib.samples import RunSamples, Samples, prepare
+from cxrlib.samples import Samples, prepare
 from cxrlib.storage import atomic_path
 from cxrlib.weights import imagenet_digest, load_imagenet
 
@@ -59,7 +59,11 @@ def recorded(config: RunConfig, edition: Edition) -> Record | None:
 
 def command(config: RunConfig) -> str:
     """The papermill command that repeats a run exactly."""
-    parts = ["papermill", "chapters/05_experiments.ipynb", f"runs/{config.profile}-{config.cohort}-{config.model}.ipynb"]
+    parts = [
+        "papermill",
+        "chapters/05_experiments.ipynb",
+        f"runs/{config.profile}-{config.cohort}-{config.model}.ipynb",
+    ]
     for name, value in config.to_dict().items():
         if value != RUN_PARAMETER[name].default:
             parts += ["-p", name, f"{value:g}" if isinstance(value, float) else str(value)]
@@ -175,6 +179,3 @@ def _save_checkpoint(key: str, network: Classifier) -> None:
 def checkpoint_path(key: str) -> Path:
     """File of a run's trained weights, as safetensors, in the cache."""
     return cache_root() / "checkpoints" / f"{key}.safetensors"
-
-
-__all__ = ["RunSamples", "checkpoint_path", "command", "evaluate", "initial_network", "recorded", "run", "run_inputs"]

@@ -58,11 +58,15 @@ def prepare(config: RunConfig, edition: Edition) -> RunSamples:
     store = open_store(edition.images, config.image_size)
     train, lost_train = load_samples(store, cohort.train)
     test, lost_test = load_samples(store, cohort.test)
-    train, valid = divide(train, config.rules, config.valid_fraction, config.seed, augmented=config.cohort == "augmented")
+    train, valid = divide(
+        train, config.rules, config.valid_fraction, config.seed, augmented=config.cohort == "augmented"
+    )
     train = limit(train, config.train_limit, config.seed)
     for name, part in {"training": train, "validation": valid, "test": test}.items():
         if min(part.counts().values()) == 0:
-            raise DataError(f"the {name} set of cohort '{config.cohort}' lacks a class ({part.counts()}): use more data or another split.")
+            raise DataError(
+                f"the {name} set of cohort '{config.cohort}' lacks a class ({part.counts()}): use more data or another split."
+            )
     left_out = pd.concat([cohort.removed[["image_id", "reason"]], lost_train, lost_test], ignore_index=True)
     return RunSamples(train, valid, test, left_out)
 
@@ -86,7 +90,9 @@ def augment_positives(samples: Samples, rotation: str, seed: int) -> Samples:
     pixels = augment(covid.pixels, rotation, seed)
     copies = len(pixels) // max(len(covid), 1)
     table = pd.concat([covid.table.assign(variant=k) for k in range(copies)] + [rest.table], ignore_index=True)
-    return Samples(np.concatenate([pixels, rest.pixels]), np.concatenate([np.ones(len(pixels), np.int64), rest.labels]), table)
+    return Samples(
+        np.concatenate([pixels, rest.pixels]), np.concatenate([np.ones(len(pixels), np.int64), rest.labels]), table
+    )
 
 
 def limit(samples: Samples, most: int | None, seed: int) -> Samples:

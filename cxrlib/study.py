@@ -67,7 +67,9 @@ def run_cells(configs: Sequence[RunConfig], edition: Edition, seconds: float | N
             continue
         took = time.monotonic() - began
         done, slowest = done + 1, max(slowest, took)
-        print(f"[{number}/{len(configs)}] {record.key} bACC {record.metrics['test']['bacc']:.4f} {took:.0f} s", flush=True)
+        print(
+            f"[{number}/{len(configs)}] {record.key} bACC {record.metrics['test']['bacc']:.4f} {took:.0f} s", flush=True
+        )
     return done
 
 
@@ -99,7 +101,9 @@ def main(arguments: argparse.Namespace) -> int:
     edition = load_edition(name, arguments.licences)
     planned = cells(arguments.profile, name, arguments.seeds, arguments.parts, arguments.licences)
     todo = missing(planned, edition)
-    print(f"{edition.short}, profile {arguments.profile}: {len(planned)} cells planned, {len(todo)} missing", flush=True)
+    print(
+        f"{edition.short}, profile {arguments.profile}: {len(planned)} cells planned, {len(todo)} missing", flush=True
+    )
     if arguments.action == "run":
         return int(run_cells([cell.config for cell in todo], edition, arguments.seconds) < len(todo))
     if arguments.action == "plan":

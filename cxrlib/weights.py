@@ -41,7 +41,7 @@ def load_imagenet(model: str) -> dict[str, Tensor]:
 
 def save_trunk(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     """Write the weights of `network.trunk` as safetensors, in one step."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}  # type: ignore[union-attr, operator]
+    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}  # type: ignore[union-attr]
     with atomic_path(path) as part:
         save_file(state, part, metadata=dict(metadata))
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.claims import CLAIMS, best_row, claims_table, differences, paper_pairs, pairs, verdict
+from cxrlib.claims import CLAIMS, best_row, claims_table, differences, pairs, paper_pairs, verdict
 from cxrlib.paper import table_2
 
 CLAIM = {claim.name: claim for claim in CLAIMS}
@@ -27,7 +27,9 @@ def test_the_papers_own_figures_support_beta_on_the_combined_cohort():
 
 
 def _records(shift: float) -> pd.DataFrame:
-    table = table_2(baselines=False).assign(protocol="clean", edition="open", profile="cpu", image_size=64, epochs=12, data="x", seed=0)
+    table = table_2(baselines=False).assign(
+        protocol="clean", edition="open", profile="cpu", image_size=64, epochs=12, data="x", seed=0
+    )
     table.loc[table["beta"].notna(), "bacc"] = table.loc[table["beta"].isna(), "bacc"].to_numpy() + shift
     return table
 

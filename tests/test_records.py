@@ -38,7 +38,12 @@ def make_record(**changes) -> Record:
             "probability": (1 / (1 + np.exp(-logit))).astype(np.float32),
         }
     )
-    provenance = {"training_code": records.training_code(), "machine": "a machine", "wall_s": 1.0, "command": "papermill …"}
+    provenance = {
+        "training_code": records.training_code(),
+        "machine": "a machine",
+        "wall_s": 1.0,
+        "command": "papermill …",
+    }
     history = pd.DataFrame({"epoch": [0, 1], "train_loss": [0.7, 0.5], "valid_loss": [0.6, 0.7], "kept": [True, False]})
     return Record(config, {"data": "d" * 64, "weights": None}, evaluate(frame), frame, history, provenance)
 
@@ -46,7 +51,13 @@ def make_record(**changes) -> Record:
 def test_a_record_survives_the_disk():
     record = make_record()
     folder = save_record(record)
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "history.csv", "metrics.json", "predictions.parquet", "provenance.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "predictions.parquet",
+        "provenance.json",
+    ]
     again = load_record(folder)
     assert again.config == record.config and again.metrics == record.metrics
     pd.testing.assert_frame_equal(again.predictions, record.predictions, check_dtype=False)

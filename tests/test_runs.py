@@ -11,7 +11,15 @@ from cxrlib.editions import load_edition
 from cxrlib.errors import DataError
 from cxrlib.records import load_record, run_folder
 
-TINY = {"edition": "phantom", "model": "squeezenet", "pretraining": "none", "image_size": 32, "epochs": 2, "train_limit": 96, "batch_size": 16}
+TINY = {
+    "edition": "phantom",
+    "model": "squeezenet",
+    "pretraining": "none",
+    "image_size": 32,
+    "epochs": 2,
+    "train_limit": 96,
+    "batch_size": 16,
+}
 
 
 @pytest.fixture
@@ -42,7 +50,9 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(edition):
     first = runs.run(config, edition)
     again = runs.run(config, edition, rerun=True)
     pd.testing.assert_frame_equal(first.predictions, again.predictions)
-    pd.testing.assert_frame_equal(first.history.drop(columns="time", errors="ignore"), again.history.drop(columns="time", errors="ignore"))
+    pd.testing.assert_frame_equal(
+        first.history.drop(columns="time", errors="ignore"), again.history.drop(columns="time", errors="ignore")
+    )
     other = runs.run(config.replace(seed=1), edition)
     assert not np.allclose(other.history["train_loss"], first.history["train_loss"])
 
@@ -106,6 +116,12 @@ def test_the_grid_holds_every_row_of_table_2_under_three_protocols():
     assert len(combined) == (10 + 2) * 3
     assert (combined[0].protocol, combined[0].beta, combined[0].pretraining) == ("clean", 0.75, "imagenet")
     assert len([cell for cell in planned if cell.part == "augmented"]) == 10 * 3 * 2
-    sweep = {cell.config.beta for cell in planned if cell.config.protocol == "clean" and cell.config.pretraining == "imagenet" and cell.config.cohort == "combined"}
+    sweep = {
+        cell.config.beta
+        for cell in planned
+        if cell.config.protocol == "clean"
+        and cell.config.pretraining == "imagenet"
+        and cell.config.cohort == "combined"
+    }
     assert sweep == {None, *grid.BETA_SWEEP}
     assert len({cell.config for cell in planned}) == len(planned)

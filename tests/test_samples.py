@@ -12,7 +12,9 @@ def _samples(positives: int = 30, negatives: int = 170, per_patient: int = 2) ->
     n = positives + negatives
     pixels = np.random.default_rng(0).integers(0, 256, (n, 16, 16), dtype=np.uint8)
     labels = np.r_[np.ones(positives, np.int64), np.zeros(negatives, np.int64)]
-    table = pd.DataFrame({"image_id": [f"i{k}" for k in range(n)], "component": np.arange(n) // per_patient, "variant": 0})
+    table = pd.DataFrame(
+        {"image_id": [f"i{k}" for k in range(n)], "component": np.arange(n) // per_patient, "variant": 0}
+    )
     return Samples(pixels, labels, table)
 
 
@@ -38,9 +40,15 @@ def test_released_split_lets_copies_of_one_image_fall_on_both_sides():
 
 
 def test_documented_seed_ignores_the_runs_seed_and_run_seed_does_not():
-    released = [divide(_samples(), PROTOCOLS["released"], 0.2, seed, augmented=False)[1].table["image_id"].tolist() for seed in (0, 1)]
+    released = [
+        divide(_samples(), PROTOCOLS["released"], 0.2, seed, augmented=False)[1].table["image_id"].tolist()
+        for seed in (0, 1)
+    ]
     assert released[0] == released[1]
-    paper = [divide(_samples(), PROTOCOLS["paper"], 0.2, seed, augmented=False)[1].table["image_id"].tolist() for seed in (0, 1)]
+    paper = [
+        divide(_samples(), PROTOCOLS["paper"], 0.2, seed, augmented=False)[1].table["image_id"].tolist()
+        for seed in (0, 1)
+    ]
     assert paper[0] != paper[1]
 
 

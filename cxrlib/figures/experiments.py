@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, WIDE
@@ -34,7 +35,7 @@ def plot_history(record: Record) -> Figure:
         axis.plot(history["epoch"] + 1, history[column], marker="o", label=name, color=PALETTE[colour])
     kept = int(history.loc[history["kept"], "epoch"].iloc[0]) + 1
     axis.axvline(kept, color=PALETTE["grey"], linestyle="--", label=f"kept: epoch {kept}")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     axis.legend()
     return figure
@@ -56,7 +57,14 @@ def plot_confusion(record: Record) -> Figure:
     shares = counts.div(counts.sum(axis=1), axis=0)
     figure, axis = plt.subplots(figsize=NARROW)
     sns.heatmap(
-        shares, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar_kws={"label": "share of the true class"}, ax=axis
+        shares,
+        annot=counts,
+        fmt="d",
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        cbar_kws={"label": "share of the true class"},
+        ax=axis,
     )
     return figure
 
@@ -86,9 +94,13 @@ def plot_curves(record: Record) -> Figure:
         axis.set(title=curve, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for name, key, marker in (("threshold 0.5", "test", "o"), ("tuned on validation", "test_tuned", "s")):
         m = metrics[key]
-        left.plot(1 - m["specificity"], m["sensitivity"], marker, color=PALETTE["red"], label=name, mfc="none", ms=9, mew=2)
+        left.plot(
+            1 - m["specificity"], m["sensitivity"], marker, color=PALETTE["red"], label=name, mfc="none", ms=9, mew=2
+        )
         if m["tp"] + m["fp"]:
-            right.plot(m["sensitivity"], m["tp"] / (m["tp"] + m["fp"]), marker, color=PALETTE["red"], mfc="none", ms=9, mew=2)
+            right.plot(
+                m["sensitivity"], m["tp"] / (m["tp"] + m["fp"]), marker, color=PALETTE["red"], mfc="none", ms=9, mew=2
+            )
     if row is not None:
         left.plot(1 - row.specificity, row.sensitivity, "x", color=PAPER_COLOUR, label="paper", ms=9, mew=2)
     left.set(xlabel="1 - specificity", ylabel="sensitivity")
@@ -121,7 +133,9 @@ def comparison_table(record: Record) -> pd.DataFrame:
                 "paper": printed.get(name),
             }
         )
-    return pd.DataFrame(rows).astype({name: float for name in ("this run", "95 % low", "95 % high", "tuned threshold", "paper")})
+    return pd.DataFrame(rows).astype(
+        {name: float for name in ("this run", "95 % low", "95 % high", "tuned threshold", "paper")}
+    )
 
 
 def recorded_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -181,7 +195,10 @@ def headline(record: Record) -> dict[str, object]:
     row = find_row(c.cohort, c.model, c.pretraining, c.beta)
     overlapping = int(record.test().query("label == 1")["overlap"].sum())
     return {
-        **{name: m[name] for name in ("tp", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "bacc")},
+        **{
+            name: m[name]
+            for name in ("tp", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "bacc")
+        },
         "positives": m["tp"] + m["fn"],
         "threshold": record.metrics["test_tuned"]["threshold"],
         "paper_sentence": (
@@ -200,15 +217,11 @@ def _overlap_sentence(record: Record, overlapping: int) -> str:
     seen, unseen = record.metrics["test_overlapping"], record.metrics["test_not_overlapping"]
     text = f"Of these {overlapping}, the network finds {seen['tp']}"
     others = unseen["tp"] + unseen["fn"]
-    return text + (f"; of the other {others} it finds {unseen['tp']}." if others else "; no other COVID image is left to test on.")
+    return text + (
+        f"; of the other {others} it finds {unseen['tp']}." if others else "; no other COVID image is left to test on."
+    )
 
 
 def protocol_table() -> pd.DataFrame:
     """The protocols' fields, a row a field and a column a protocol."""
     return pd.DataFrame([{"field": name, **{p.name: getattr(p, name) for p in PROTOCOLS.values()}} for name in CHOICES])
-
-
-__all__ = [
-    "comparison_table", "confusion_table", "curve_table", "plot_confusion",
-    "headline", "plot_curves", "plot_history", "protocol_table", "provenance_table", "recorded_table",
-]  # fmt: skip

@@ -36,7 +36,13 @@ def plot_table_2(table: pd.DataFrame) -> Figure:
                 markersize=5, elinewidth=1,
             )  # fmt: skip
         first = table.drop_duplicates(list(table.columns[:4]))
-        axis.plot(first[f"paper_{metric}"], [place[configuration_name(row)] for _, row in first.iterrows()], "x", color=PAPER_COLOUR, label="as printed")
+        axis.plot(
+            first[f"paper_{metric}"],
+            [place[configuration_name(row)] for _, row in first.iterrows()],
+            "x",
+            color=PAPER_COLOUR,
+            label="as printed",
+        )
         axis.set_title({"bacc": "balanced accuracy"}.get(metric, metric))
     axes[0].set_yticks(list(place.values()), list(place))
     axes[2].legend(loc="lower left")

@@ -3,7 +3,13 @@
 import matplotlib
 import seaborn as sns
 
-PALETTE = dict(zip(("blue", "orange", "green", "red", "purple", "brown", "pink", "grey", "yellow", "sky"), sns.color_palette("colorblind"), strict=True))
+PALETTE = dict(
+    zip(
+        ("blue", "orange", "green", "red", "purple", "brown", "pink", "grey", "yellow", "sky"),
+        sns.color_palette("colorblind"),
+        strict=True,
+    )
+)
 CLASS_COLOURS = {"covid": PALETTE["red"], "non_covid": PALETTE["blue"]}
 PROTOCOL_COLOURS = {"released": PALETTE["orange"], "paper": PALETTE["purple"], "clean": PALETTE["green"]}
 PAPER_COLOUR = "black"  # whatever the paper printed

@@ -118,7 +118,7 @@ def differences(records: pd.DataFrame) -> pd.DataFrame:
     for claim in CLAIMS:
         ours = pairs(records, claim)
         printed = paper_pairs(claim).assign(origin="paper")
-        ours = ours.assign(origin=ours["protocol"] if "protocol" in ours else "records")
+        ours = ours.assign(origin=ours.get("protocol", "records"))
         for part in (printed, ours):
             if not part.empty:
                 parts.append(

@@ -88,7 +88,7 @@ class EpochBar(Callback):
 
 def to_device(network: nn.Module, device: torch.device) -> nn.Module:
     """`network` on `device`, its weights laid out with channels last."""
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_learner(

@@ -1,0 +1,113 @@
+"""The rules for one row: is each figure reachable, do all of them belong to one matrix, and if not, which one is off?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+from cxrlib.audit.lattice import Ints, count, implied, matrices
+from cxrlib.audit.quantities import QUANTITIES
+from cxrlib.audit.table import Figure, Row
+
+POSSIBLE, LAST_DIGIT, IMPOSSIBLE = "possible", "last digit", "impossible"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A smallest set of figures without which the rest of a row is possible, and what the rest says they would be."""
+
+    columns: tuple[str, ...]
+    implied: Mapping[str, tuple[float, float]]  # lowest and highest value by column; equal where the rest decides
+    matrices: int  # confusion matrices that the rest leaves
+    counts: tuple[int, int]  # TP and TN of the first of them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one row's figures allow.
+
+    status: POSSIBLE as printed; LAST_DIGIT if only with digits cut off, or with a mean taken of rounded figures;
+    IMPOSSIBLE otherwise. unreachable: figures that no matrix of the stated size prints, each by itself.
+    """
+
+    row: Row
+    status: str
+    found: Ints  # the matrices: TP, first TN, last TN; for LAST_DIGIT under the looser reading
+    unreachable: tuple[str, ...] = ()
+    truncated: tuple[tuple[str, ...], ...] = ()  # smallest sets of figures to be read as cut off
+    from_printed: tuple[str, ...] = ()  # figures that fit if computed from the row's printed rates
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def matrices(self) -> int:
+        """How many confusion matrices fit."""
+        return count(self.found)
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """TP and TN where exactly one matrix fits, else None."""
+        return (int(self.found[0, 0]), int(self.found[0, 1])) if self.matrices == 1 else None
+
+    @property
+    def at_odds(self) -> tuple[str, ...]:
+        """The columns to blame first: those a smallest repair leaves out, or those whose last digit is off."""
+        if self.repairs:
+            return self.repairs[0].columns
+        return self.truncated[0] if self.truncated else self.from_printed or self.unreachable
+
+
+def judge(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> Verdict:
+    """The verdict on one row whose columns hold `columns` (a quantity by header), exact for its stated sizes.
+
+    rounding: how the table is taken to round, "nearest" (ties either way), "truncated" or "either".
+    """
+    found = matrices(row, columns, rounding)
+    if len(found):
+        return Verdict(row, POSSIBLE, found)
+    headers = [header for header in row.figures if header in columns]
+    truncated = _first_sets(headers, lambda chosen: len(matrices(row, columns, rounding, truncated=chosen)) > 0)
+    from_printed = tuple(
+        header
+        for header in headers
+        if _from_printed(row, columns, header) and len(matrices(row.drop(header), columns, rounding))
+    )
+    if truncated or from_printed:
+        looser = matrices(row, columns, rounding, truncated[0]) if truncated else matrices(row.drop(*from_printed[:1]), columns, rounding)  # fmt: skip
+        return Verdict(row, LAST_DIGIT, looser, (), truncated, from_printed)
+    unreachable = tuple(h for h in headers if not len(matrices(row, {h: columns[h]}, rounding)))
+    return Verdict(row, IMPOSSIBLE, found, unreachable, repairs=_repairs(row, columns, rounding, headers))
+
+
+def _repairs(row: Row, columns: Mapping[str, str], rounding: str, headers: list[str]) -> tuple[Repair, ...]:
+    repairs = []
+    for chosen in _first_sets(headers, lambda c: len(matrices(row.drop(*c), columns, rounding)) > 0):
+        rest = matrices(row.drop(*chosen), columns, rounding)
+        values = {header: implied(rest, columns[header], row.positives, row.negatives) for header in chosen}
+        repairs.append(Repair(chosen, values, count(rest), (int(rest[0, 0]), int(rest[0, 1]))))
+    return tuple(repairs)
+
+
+def _first_sets(headers: list[str], works: Callable[[tuple[str, ...]], bool]) -> tuple[tuple[str, ...], ...]:
+    """The smallest sets of headers that work, all of the same size; the whole set is not tried for more than one."""
+    for size in range(1, max(2, len(headers))):
+        found = tuple(chosen for chosen in combinations(headers, size) if works(chosen))
+        if found:
+            return found
+    return ()
+
+
+def _from_printed(row: Row, columns: Mapping[str, str], header: str) -> bool:
+    """Whether a balanced accuracy or Youden index follows from the printed, rounded rates of its row."""
+    by_quantity = {columns[h]: figure for h, figure in row.figures.items() if h in columns}
+    rates = [by_quantity.get(name) for name in ("sensitivity", "specificity")]
+    if columns[header] not in ("bacc", "youden") or rates[0] is None or rates[1] is None:
+        return False
+    total = rates[0].exact + rates[1].exact
+    value = total / 2 if columns[header] == "bacc" else total - 1
+    return abs(value - row.figures[header].exact) <= row.figures[header].half_unit
+
+
+def granularity(figure: Figure, quantity: str, positives: int, negatives: int) -> tuple[Fraction, int]:
+    """What a proportion would need, as a count and out of how many: (k, n); k is not whole where none rounds to it."""
+    n = QUANTITIES[quantity].denominator(positives, negatives)[2]
+    return figure.exact * n, int(n)

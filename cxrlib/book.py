@@ -19,7 +19,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from cxrlib.errors import CxrError
-from cxrlib.offline import outside_assets
+from cxrlib.offline import browser, outside_assets, visit
 from cxrlib.paths import project_root
 
 REPORT = "cxrlib.json"  # written by `cxrlib.sphinx_digest` in the build folder, beside `html/`
@@ -132,9 +132,28 @@ def _page_problems(page: Path, promise: Promise) -> Iterator[str]:
         yield "the page has no title."
 
 
-def check_book(html: Path, root: Path | None = None) -> None:
-    """Raise BookError, a line a problem, unless everything the sources promise is in the folder `html`."""
-    wrong = problems(root or project_root(), html)
+def browser_problems(root: Path, html: Path, chromium: str) -> list[str]:
+    """One sentence for each page that asks another host for something, or whose equations do not render."""
+    found = []
+    for page in expected_pages(root):
+        seen = visit(html / page, chromium)
+        found += [f"{page} asks for {url}." for url in seen.requests]
+        if 'class="math' in (html / page).read_text(encoding="utf-8") and "<mjx-container" not in seen.dom:
+            found.append(f"{page}: the equations do not render.")
+        if "<mjx-merror" in seen.dom:
+            found.append(f"{page}: an equation has an error.")
+    return found
+
+
+def check_book(html: Path, root: Path | None = None, chromium: str | None = None) -> None:
+    """Raise BookError, a line a problem, unless everything the sources promise is in the folder `html`.
+
+    With a browser (`chromium`, its path) every page is also opened with no network.
+    """
+    root = root or project_root()
+    wrong = problems(root, html)
+    if not wrong and chromium:
+        wrong = browser_problems(root, html, chromium)
     if wrong:
         raise BookError(f"the book is not whole ({len(wrong)} problems):\n  " + "\n  ".join(wrong))
 
@@ -162,11 +181,15 @@ def main() -> int:
     )
     parser.add_argument("html", nargs="?", type=Path, default=project_root() / "_build" / "html")
     html = parser.parse_args().html.resolve()
+    chromium = browser()
     try:
-        check_book(html)
+        check_book(html, chromium=chromium)
     except BookError as error:
         print(error, file=sys.stderr)
         return 1
+    print(
+        "every page read offline in a browser" if chromium else "no Chromium here: pages were not opened in a browser"
+    )
     print(f"{html / 'index.html'}\n{summary(html)}")
     return 0
 

@@ -39,7 +39,7 @@ RUN_PARAMETERS = (
         "protocol",
         str,
         "clean",
-        "released, paper or clean; overrides as in paper+checkpoint=last",
+        "released, paper or clean; single fields can be overridden (chapter 5)",
         parse=Protocol.parse,
     ),
     Parameter("model", str, "resnet50", "network", choices=MODELS),

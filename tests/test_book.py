@@ -1,0 +1,317 @@
+"""The build of the book: strict, whole, executed again when it must be, readable offline. On a book of two pages."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from cxrlib import book, offline, readme, sphinx_digest
+
+FIGURE = {"mystnb": {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A rising line"}}}
+SHOW = """
+import matplotlib.pyplot as plt
+import pandas as pd
+from cxrlib.figures.show import show_figure, show_table
+data = pd.DataFrame({"x": [1.0, 2.0]})
+figure, axis = plt.subplots()
+axis.plot(data["x"])
+show_figure(figure, data, "line", "a test")
+"""
+PROSE = "# One\n\nSee {numref}`fig-line` and {eq}`eq-line`.\n\n$$ y = \\boldsymbol{x} $$ (eq-line)\n\n{cite:t}`he2016`"
+
+
+def write_chapter(folder: Path, name: str, *cells: nbformat.NotebookNode) -> None:
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=list(cells), metadata=kernel), folder / "chapters" / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of our configuration and two chapters that need neither torch nor data."""
+    from cxrlib.paths import project_root
+
+    root = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "references.bib", "bibliography.md"):
+        shutil.copy(project_root() / name, root / name)
+    shutil.copytree(project_root() / "_static", root / "_static")
+    (root / "chapters").mkdir()
+    (root / "index.md").write_text("# Index\n\nText.\n")
+    chapters = [{"file": "chapters/01_one"}, {"file": "chapters/02_two"}, {"file": "bibliography"}]
+    (root / "_toc.yml").write_text(
+        yaml.safe_dump({"format": "jb-book", "root": "index", "chapters": chapters}, sort_keys=False)
+    )
+    table = new_code_cell('show_table(data, name="table", source="a test")')
+    write_chapter(root, "01_one", new_markdown_cell(PROSE), new_code_cell(SHOW, metadata=FIGURE), table)
+    write_chapter(root, "02_two", new_markdown_cell("# Two"), new_code_cell("1 + 1"))
+    return root
+
+
+def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CXR_DATA": str(root / "no-data"), "CXR_WEIGHTS": str(root / "no-weights")}
+    environment["CXR_RESULTS"] = str(root / "records")
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+STRICT = ("-W", "-n", "--keep-going")
+
+
+@pytest.fixture(scope="module")
+def built(sources: Path) -> Path:
+    done = build(sources, *STRICT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sources
+
+
+@pytest.fixture
+def spoilt(built: Path, tmp_path: Path) -> Path:
+    """A copy of the built book that a test may spoil."""
+    return Path(shutil.copytree(built, tmp_path / "book"))
+
+
+def executed(root: Path) -> list[str]:
+    return list(json.loads((root / "_build" / book.REPORT).read_text())["executed"])
+
+
+def test_a_strict_build_is_whole(built: Path) -> None:
+    assert book.expected_pages(built) == [
+        "index.html",
+        "chapters/01_one.html",
+        "chapters/02_two.html",
+        "bibliography.html",
+    ]
+    assert book.expected_outputs(built / "chapters/01_one.ipynb") == book.Promise(("fig-line",), ("line", "table"), 2)
+    book.check_book(built / "_build/html", built)
+
+
+def test_only_the_image_is_the_figure(built: Path) -> None:
+    text = (built / "_build/html/chapters/01_one.html").read_text()
+    assert text.count("<figure") == 1
+    assert text.index("</figure>") < text.index('class="cxr-source"')
+
+
+def test_mathjax_is_loaded_once_and_only_where_there_are_equations(built: Path) -> None:
+    one, two = ((built / f"_build/html/chapters/{name}.html").read_text() for name in ("01_one", "02_two"))
+    assert len(re.findall(r"<script[^>]*tex-mml-chtml", one)) == 1
+    assert "tex-mml-chtml" not in two
+
+
+PAGE = "_build/html/chapters/01_one.html"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "complaint"),
+    [
+        ('id="fig-line"', 'id="fig-other"', "figure fig-line is missing"),
+        ('alt="A rising line"', 'alt=""', "no alternative text"),
+        ("<figcaption>.*?</figcaption>", "", "no caption"),
+        ('download="table.csv"', 'download="else.csv"', "the data of 'table' (CSV) are missing"),
+        ('download="table.csv"', "", "1 downloads, but 2 figures and tables"),
+        ("<tbody>.*?</tbody>", "<tbody></tbody>", "a table has no rows"),
+        ("<h1>.*?</h1>", "", "no title"),
+        ("</body>", '<script src="https://cdn.example/x.js"></script></body>', "loads https://cdn.example/x.js"),
+        ("</body>", "<style>@import '//fonts.example/f.css';</style></body>", "loads //fonts.example/f.css"),
+        ("</body>", '<img srcset="a.png 1x, http://img.example/b.png 2x"></body>', "loads http://img.example/b.png"),
+        ("</head>", '<link rel="preconnect" href="https://fonts.example"></head>', "loads https://fonts.example"),
+        (
+            "</body>",
+            '<p style="background: url(https://bg.example/a.png)"></p></body>',
+            "loads https://bg.example/a.png",
+        ),
+    ],
+)
+def test_what_is_missing_or_from_elsewhere_is_found(
+    spoilt: Path, pattern: str, replacement: str, complaint: str
+) -> None:
+    page = spoilt / PAGE
+    text, count = re.subn(pattern, replacement, page.read_text(), flags=re.DOTALL)
+    assert count
+    page.write_text(text)
+    with pytest.raises(book.BookError) as caught:
+        book.check_book(spoilt / "_build/html", spoilt)
+    assert complaint in str(caught.value)
+
+
+def test_a_missing_page_or_image_is_found(spoilt: Path) -> None:
+    (spoilt / "_build/html/chapters/02_two.html").unlink()
+    for image in (spoilt / "_build/html/_images").iterdir():
+        image.unlink()
+    found = book.problems(spoilt, spoilt / "_build/html")
+    assert "page chapters/02_two.html was not built." in found
+    assert any("the image of figure fig-line is missing" in text for text in found)
+
+
+def test_an_ordinary_link_loads_nothing(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '<a href="https://example.org">out</a><link rel="canonical" href="https://x.org">'
+    )
+    assert offline.outside_assets(tmp_path) == []
+
+
+def test_notebooks_run_again_when_and_only_when_something_changed(spoilt: Path) -> None:
+    both = ["chapters/01_one", "chapters/02_two"]
+    (spoilt / "_build" / "html" / "index.html").unlink()  # the copy lies elsewhere: read, but not executed again
+    assert build(spoilt).returncode == 0
+    assert executed(spoilt) == []
+    (spoilt / "records" / "runs" / "new").mkdir(parents=True)
+    (spoilt / "records" / "runs" / "new" / "config.json").write_text("{}")
+    assert build(spoilt).returncode == 0
+    assert executed(spoilt) == both
+    (spoilt / "no-data" / "cxr-open").mkdir(parents=True)
+    (spoilt / "no-data" / "cxr-open" / "manifest.csv").write_text("image\n")
+    assert build(spoilt).returncode == 0
+    assert executed(spoilt) == both
+    assert build(spoilt).returncode == 0
+    assert executed(spoilt) == []
+
+
+def test_a_record_made_by_a_chapter_does_not_run_the_book_again(spoilt: Path) -> None:
+    record = (
+        "from pathlib import Path\nfrom cxrlib.paths import results_root\nfolder = results_root() / 'runs' / 'mine'\n"
+    )
+    record += "folder.mkdir(parents=True, exist_ok=True)\n_ = (folder / 'config.json').write_text('{}')"
+    write_chapter(spoilt, "02_two", new_markdown_cell("# Two"), new_code_cell(record))
+    assert build(spoilt).returncode == 0
+    assert "chapters/02_two" in executed(spoilt)
+    assert build(spoilt).returncode == 0
+    assert executed(spoilt) == []
+
+
+def test_a_failing_cell_fails_the_build(spoilt: Path) -> None:
+    write_chapter(spoilt, "02_two", new_markdown_cell("# Two"), new_code_cell("raise ValueError('on purpose')"))
+    done = build(spoilt, *STRICT)
+    assert done.returncode != 0
+    assert "on purpose" in done.stdout + done.stderr
+
+
+def test_a_warning_fails_the_build_and_still_does_the_second_time(spoilt: Path) -> None:
+    write_chapter(spoilt, "02_two", new_markdown_cell("# Two\n\nSee {numref}`fig-nowhere`.\n\n```{nonsense}\n```"))
+    for _ in range(2):
+        assert build(spoilt, *STRICT).returncode != 0
+
+
+def test_every_input_of_the_digest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {name: tmp_path / name for name in ("sources", "records", "data", "weights")}
+    for variable, name in (("CXR_RESULTS", "records"), ("CXR_DATA", "data"), ("CXR_WEIGHTS", "weights")):
+        monkeypatch.setenv(variable, str(places[name]))
+    monkeypatch.setattr(sphinx_digest, "__file__", str(places["sources"] / "sphinx_digest.py"))
+    files = {
+        "sources": "a.py",
+        "records": "runs/k/config.json",
+        "data": "covidx_ray_5k/train/covid/1.png",
+        "weights": "w.bin",
+    }
+    for name, file in files.items():
+        before = sphinx_digest.inputs()
+        (places[name] / file).parent.mkdir(parents=True, exist_ok=True)
+        (places[name] / file).write_text("x = 1")
+        after = sphinx_digest.inputs()
+        assert [key for key in after if after[key] != before[key]] == [name]
+    unfinished = places["records"] / "runs" / ".k.tmp"
+    unfinished.mkdir()
+    (unfinished / "config.json").write_text("{")
+    (places["records"] / "runs" / "k.lock").write_text("")
+    assert sphinx_digest.inputs() == after
+    monkeypatch.setenv("CXR_PHANTOM_SCALE", "0.123")
+    assert sphinx_digest.inputs()["environment"] != after["environment"]
+
+
+@pytest.fixture
+def chromium() -> str:
+    found = offline.browser()
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(offline.BROWSERS)} is installed")
+    return found
+
+
+@pytest.mark.browser
+def test_pages_ask_for_nothing_and_equations_render(built: Path, chromium: str) -> None:
+    book.check_book(built / "_build/html", built, chromium)
+    assert "<mjx-container" in offline.visit(built / PAGE, chromium).dom
+
+
+@pytest.mark.browser
+def test_a_page_that_calls_out_from_a_script_is_caught(spoilt: Path, chromium: str) -> None:
+    page = spoilt / PAGE
+    script = '<script>fetch("https://" + "cdn.example" + "/x.json").catch(() => 0)</script></body>'
+    page.write_text(page.read_text().replace("</body>", script))
+    assert book.problems(spoilt, spoilt / "_build/html") == [], "no address is written out in the page"
+    found = book.browser_problems(spoilt, spoilt / "_build/html", chromium)
+    assert found == ["chapters/01_one.html asks for https://cdn.example/x.json."]
+
+
+@pytest.mark.browser
+def test_equations_that_do_not_render_are_caught(spoilt: Path, chromium: str) -> None:
+    shutil.rmtree(spoilt / "_build/html/_static/mathjax")
+    assert book.browser_problems(spoilt, spoilt / "_build/html", chromium) == [
+        "chapters/01_one.html: the equations do not render."
+    ]
+
+
+@pytest.mark.browser
+def test_a_table_sorts_by_a_header_with_missing_values_last(project: Path, tmp_path: Path, chromium: str) -> None:
+    shutil.copy(project / "_static" / "sortable.js", tmp_path)
+    cells = ["10", "9", "–", "-1.5", "2e1"]
+    rows = "".join(f"<tr><td>{cell}</td></tr>" for cell in cells)
+    click = (
+        "<script>addEventListener('load', () => { const h = document.querySelector('th'); h.click(); %s });</script>"
+    )
+    for clicks, expected in (("", ["-1.5", "9", "10", "2e1", "–"]), ("h.click();", ["2e1", "10", "9", "-1.5", "–"])):
+        page = tmp_path / "page.html"
+        page.write_text(
+            '<meta charset="utf-8"><script src="sortable.js"></script><table class="sortable"><thead><tr><th>n</th></tr></thead>'
+            f"<tbody>{rows}</tbody></table>{click % clicks}"
+        )
+        assert re.findall("<td>(.*?)</td>", offline.visit(page, chromium).dom) == expected
+
+
+def test_citations_and_entries_match(project: Path) -> None:
+    keys = set(re.findall(r"^@\w+\{([^,]+),", (project / "references.bib").read_text(), re.MULTILINE))
+    texts = [path.read_text() for path in [project / "index.md", *(project / "chapters").glob("*.ipynb")]]
+    cited = {
+        key.strip()
+        for text in texts
+        for keys_ in re.findall(r"\{cite:[a-z]+\}`([^`]+)`", text)
+        for key in keys_.split(",")
+    }
+    assert cited
+    assert cited <= keys, f"references.bib lacks {sorted(cited - keys)}"
+
+
+def test_the_readme_holds_the_table_of_parameters(project: Path) -> None:
+    text = (project / "README.md").read_text()
+    assert readme.with_table(text) == text, "run python -m cxrlib.readme"
+    assert readme.with_table(text.replace("| `beta` |", "| `bata` |")) != text.replace("| `beta` |", "| `bata` |")
+    with pytest.raises(ValueError, match="two markers"):
+        readme.with_table("no markers")
+
+
+def test_make_help_lists_every_target(project: Path) -> None:
+    text = (project / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
+    done = subprocess.run(["make", "help"], cwd=project, capture_output=True, text=True, timeout=60, check=True)
+    listed = dict(re.findall(r"^  make (\S+)\s+(.+)$", done.stdout, re.MULTILINE))
+    assert phony <= set(listed)
+    assert {"book", "test", "data", "bench", "lock", "clean"} <= phony
+
+
+def test_make_says_which_python_it_needs(project: Path, tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(project / name, tmp_path / name)
+    old = tmp_path / "python2.7"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["make", "install", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "is not Python 3.11 to 3.14" in done.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -1,0 +1,117 @@
+"""Places, atomic writes, locks and digests."""
+
+import math
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrlib import paths
+from cxrlib.storage import atomic_path, canonical_json, digest, file_digest, lock
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "result.txt"
+    with atomic_path(target) as part:
+        part.write_text("first")
+        assert not target.exists()
+    assert target.read_text() == "first"
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as part:
+        part.write_text("sec" * (1 // 0) if part.write_text("half way") else "")
+    assert target.read_text() == "first"
+    assert list(target.parent.iterdir()) == [target], "nothing may be left behind"
+
+
+def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
+    target = tmp_path / "record"
+    for number in (1, 2):
+        with atomic_path(target) as part:
+            part.mkdir()
+            (part / f"{number}.txt").write_text("x")
+    assert [path.name for path in target.iterdir()] == ["2.txt"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "empty"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@given(JSON)
+def test_equal_values_have_equal_digests(value: object) -> None:
+    assert digest(value) == digest(value)
+    assert len(digest(value)) == 64
+
+
+@given(st.dictionaries(st.text(), st.integers(), min_size=2, max_size=5))
+def test_the_order_of_keys_does_not_matter_but_the_values_do(value: dict[str, int]) -> None:
+    assert digest(dict(reversed(value.items()))) == digest(value)
+    key = next(iter(value))
+    assert digest({**value, key: value[key] + 1}) != digest(value)
+
+
+def test_json_without_a_standard_form_is_refused() -> None:
+    with pytest.raises(ValueError):
+        canonical_json({"a": math.nan})
+    assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'
+
+
+def test_a_files_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "abc"
+    file.write_bytes(b"abc")
+    assert file_digest(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+
+
+def _hold(target: str, holding: object, release: object) -> None:
+    with lock(target):
+        holding.set()  # type: ignore[attr-defined]
+        release.wait(20)  # type: ignore[attr-defined]
+
+
+def test_a_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    holding, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path / "cache"), holding, release))
+    other.start()
+    try:
+        assert holding.wait(20)
+        guard = lock(tmp_path / "cache")
+        with pytest.raises(TimeoutError):
+            guard.acquire(timeout=0.2)
+        release.set()
+        start = time.monotonic()
+        with guard:
+            assert time.monotonic() - start < 20
+    finally:
+        release.set()
+        other.join(20)
+
+
+@pytest.mark.parametrize(
+    ("variable", "place", "default"),
+    [
+        ("CXR_DATA", paths.data_root, "data"),
+        ("CXR_WEIGHTS", paths.weights_root, "weights"),
+        ("CXR_CACHE", paths.cache_root, ".cache"),
+        ("CXR_RESULTS", paths.results_root, "results"),
+    ],
+)
+def test_places_come_from_the_environment_or_the_project(
+    variable: str, place: object, default: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert place() == tmp_path.resolve()  # type: ignore[operator]
+    monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+    assert place() == paths.project_root() / default  # type: ignore[operator]
+    assert (paths.project_root() / "pyproject.toml").is_file()

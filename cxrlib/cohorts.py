@@ -151,8 +151,20 @@ def table_1_beside_ours(edition: Edition, seed: int, protocols: Sequence[str] = 
     return table.astype(dict.fromkeys(numbers, "Int64"))
 
 
-def composition(rows: pd.DataFrame) -> pd.DataFrame:
-    """Images of a cohort's rows by label, source, population and health: `images` and the share of its label."""
-    keys = ["label", "source", "population", "healthy"]
-    table = rows.groupby(keys, dropna=False).size().rename("images").reset_index()
-    return table.assign(share=table["images"] / table.groupby("label")["images"].transform("sum"))
+def overlap_by_seed(edition: Edition, seeds: Sequence[int], cohort: str = "combined") -> pd.DataFrame:
+    """For each seed and protocol, what `shared` finds between a cohort's training set and the test set drawn."""
+    rows = [
+        {"seed": seed, "protocol": name, **counts(split, cohort), **shared(split)}
+        for seed in seeds
+        for name, rules in PROTOCOLS.items()
+        for split in [build_cohort(edition, cohort, rules, seed)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def composition(split: CohortSplit) -> pd.DataFrame:
+    """Images of a split by part, label, source, population and health, with the share of their part and label."""
+    rows = pd.concat([split.train.assign(part="train"), split.test.assign(part="test")])
+    keys = ["part", "label", "source", "population", "healthy"]
+    table = rows.groupby(keys, dropna=False, sort=True).size().rename("images").reset_index()
+    return table.assign(share=table["images"] / table.groupby(["part", "label"])["images"].transform("sum"))

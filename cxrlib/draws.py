@@ -5,7 +5,6 @@ list is at hand in the open edition. So both are drawn, component-disjoint betwe
 pretraining, and the draw is repeated over seeds. The original edition draws its pretraining set only.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,18 +17,10 @@ from cxrlib.errors import DataError
 from cxrlib.paper import TABLE_1
 
 SIZE = {row.cohort: row for row in TABLE_1}
-KNOWN_COVIDX = (
-    "23E99E2E-447C-46E5-8EB2-D35D12473C39",
-    "F2DE909F-E19C-4900-92F5-8F435B031AC6",
-    "B59DD164-51D5-40DF-A926-6A42DD52EBE8",
-    "nCoV-radiol.2020200269.fig1-day7",
-)
-"""The four of the 71 images that can be named: COVIDX-Ray-5K's own sample figure shows them; their split is unknown."""
-
 MOST_ABNORMAL = 0.5  # upper bound of the share of negatives with a finding
 EXTERNAL_SOURCES = ("hannover", "actualmed")  # kept for external tests: never drawn
-FRONTAL_VIEWS = ("PA", "AP", "AP Supine", "AP Erect", "AP erect", "AP semi erect")
-LATERAL_VIEWS = ("L", "Lateral", "LL")
+FRONTAL_VIEWS = ("PA", "AP", "AP Supine")
+LATERAL_VIEWS = ("L",)
 
 
 @dataclass(frozen=True)
@@ -127,12 +118,14 @@ def _stand_in(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
 def _draw_covid(
     table: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator
 ) -> dict[str, pd.DataFrame]:
-    """The COVID-19 images of both parts, drawn image by image, the four known ones among them.
+    """The COVID-19 images of both parts, drawn image by image.
 
+    Four of the 71 can be named (COVIDX-Ray-5K's own sample figure shows them), so they are always drawn; in
+    which of the two parts they were is not known, and drawn as well.
     Where the accepted licences leave too few candidates, other frontal COVID-19 X-rays fill the gap.
     """
     pool, others = candidates(table), other_frontal(table)
-    known = pool["image_id"].str.contains("|".join(map(re.escape, KNOWN_COVIDX)))
+    known = yes(pool, "covidx_known")
     shares = np.array(list(sizes.values())) / sum(sizes.values())
     for component in sorted(pool.loc[known, "component"].unique()):
         owner[int(component)] = str(rng.choice(list(sizes), p=shares))
@@ -224,7 +217,9 @@ def disputed(table: pd.DataFrame) -> pd.Series:
 
 
 def _one_a_repeat(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.sort_values("image_id").drop_duplicates("repeat")
+    """The first image of each group of near-duplicates; one known to be in COVIDX-Ray-5K comes first."""
+    first = rows.assign(later=~yes(rows, "covidx_known")).sort_values(["later", "image_id"])
+    return first.drop_duplicates("repeat").drop(columns="later")
 
 
 def yes(table: pd.DataFrame, name: str) -> pd.Series:

@@ -41,6 +41,7 @@ class Edition:
     excluded: pd.DataFrame
     digest: str
     licences: str = "any"
+    versions: tuple[str, ...] = ()  # which published version of each collection, where there are several
 
     @property
     def short(self) -> str:
@@ -65,6 +66,7 @@ class Edition:
             f"**Data: {self.name} edition** (`{self.digest[:12]}`)",
             f"{len(self.images):,} images: {covid:,} COVID-19, {other:,} non-COVID, {len(label) - covid - other:,} without a label",
         ]
+        parts += self.versions
         if self.licences != "any":
             parts.append(f"licences accepted: {self.licences}")
         if self.name == "phantom":
@@ -104,7 +106,8 @@ def _load(name: str, licences: str, root: Path, scale: str) -> Edition:  # the l
     if images.empty:
         raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
     left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
-    return Edition(name, images, left_out, images_digest(images), licences)
+    versions = tuple(f"{part.title}: {part.version}" for part in collections if part.version)
+    return Edition(name, images, left_out, images_digest(images), licences, versions)
 
 
 def images_digest(images: pd.DataFrame) -> str:

@@ -6,6 +6,8 @@ import pandas as pd
 
 from cxrlib.draws import FRONTAL_VIEWS, LATERAL_VIEWS
 from cxrlib.readers import locate
+from cxrlib.readers.base import views
+from cxrlib.readers.covid_chestxray import read_metadata, released_filter
 
 _FOLDER = "metadata/ieee8023"  # of the open collection, which keeps five past states
 
@@ -23,23 +25,24 @@ def chestxray_history(root: Path | None = None) -> pd.DataFrame:
 
 
 def _state(file: Path) -> dict[str, object]:
-    table = pd.read_csv(file, dtype=str, keep_default_na=False).rename(columns=str.strip).rename(columns=str.lower)
-    if "folder" in table:  # the first states had images only
-        table = table[table["folder"] == "images"]
+    table = read_metadata(file)
+    table = table[table["folder"] == "images"]
+    view = views(table["view"])
     xray = table["modality"] == "X-ray"
-    frontal, lateral = xray & table["view"].isin(FRONTAL_VIEWS), xray & table["view"].isin(LATERAL_VIEWS)
+    frontal, lateral = xray & view.isin(FRONTAL_VIEWS), xray & view.isin(LATERAL_VIEWS)
     kinds = {
         "frontal": frontal,
         "lateral": lateral,
         "other_xray": xray & ~frontal & ~lateral,
         "ct": table["modality"] == "CT",
     }
+    taken = released_filter(table)["label"]
     row: dict[str, object] = {"date": file.stem.split("_")[1]}
-    for name, text in (("covid", "COVID-19"), ("no_finding", "No Finding")):
-        taken = table["finding"].str.contains(text, regex=False)
-        row[name] = int(taken.sum())
-        row |= {f"{name}_{kind}": int((taken & is_kind).sum()) for kind, is_kind in kinds.items()}
-    covid = table["finding"].str.contains("COVID-19", regex=False)
+    for name, label in (("covid", "covid"), ("no_finding", "non_covid")):
+        index = taken.index[taken == label]
+        row[name] = len(index)
+        row |= {f"{name}_{kind}": int(is_kind[index].sum()) for kind, is_kind in kinds.items()}
+    covid = table.index.isin(taken.index[taken == "covid"])
     row["frontal"] = int(frontal.sum())
     row["covid_frontal_patients"] = table.loc[frontal & covid, "patientid"].nunique()
     return row

@@ -185,12 +185,12 @@ def test_overlap_marks_exactly_the_test_rows_whose_component_is_trained_on(editi
 
 def test_the_four_known_images_are_always_among_the_seventy_one():
     images = open_table(0.3)
-    images.loc[:3, "image_id"] = [f"t/ieee/{name}.jpg" for name in draws.KNOWN_COVIDX]
+    images["covidx_known"] = images["covidx_candidate"] & (images.index < 4)
     edition = make_edition(images)
     sides = set()
     for seed in range(12):
         drawn = draws.draw(edition, seed)
-        held = [part["image_id"].str.contains("|".join(draws.KNOWN_COVIDX)).sum() for part in (drawn.train, drawn.test)]
+        held = [part["covidx_known"].sum() for part in (drawn.train, drawn.test)]
         assert sum(held) == 4
         sides.add(held[0])
     assert len(sides) > 1  # which split they were in is drawn as well
@@ -274,9 +274,9 @@ def test_table_1_has_the_papers_counts_beside_ours(edition):
 
 def test_composition_adds_up(edition):
     split = build_cohort(edition, "combined", CLEAN, 0)
-    table = composition(split.train)
-    assert table["images"].sum() == len(split.train)
-    assert table.groupby("label")["share"].sum().to_numpy() == pytest.approx(1)
+    table = composition(split)
+    assert table.groupby("part")["images"].sum().to_dict() == {"train": len(split.train), "test": len(split.test)}
+    assert table.groupby(["part", "label"])["share"].sum().to_numpy() == pytest.approx(1)
 
 
 @given(st.integers(0, 500), st.lists(st.integers(0, 50), min_size=1, max_size=6))
@@ -325,6 +325,8 @@ def test_the_open_edition_reaches_table_1(real_data, seed):
     assert table.loc[("combined", "released"), "covid_overlap"] == 40
     assert table.loc[("combined", "clean"), ["shared_components", "near_repeats", "covid_overlap"]].eq(0).all()
     assert table.loc[("combined", "clean"), "train_covid"] > 300
+    drawn = draws.draw(load_edition("open"), seed)
+    assert pd.concat([drawn.train, drawn.test])["covidx_known"].sum() == 4
 
 
 @pytest.mark.real_data

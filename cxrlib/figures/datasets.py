@@ -12,14 +12,24 @@ from sklearn.metrics import balanced_accuracy_score
 
 from cxrlib.cohorts import COHORTS
 from cxrlib.draws import disputed
-from cxrlib.editions import Edition
+from cxrlib.editions import COLLECTIONS, Edition
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.hashing import THRESHOLD
+from cxrlib.readers import catalogue_table
 from cxrlib.schema import LABELS
 from cxrlib.store import ImageStore
 
 CLASS_NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}
 _KINDS = {"linked by the publisher": PALETTE["green"], "same patient": PALETTE["orange"], "unlinked": PALETTE["grey"]}
+
+
+def collections() -> pd.DataFrame:
+    """The published collections that have a reader: publisher, licence, the edition that uses each, whether it is here."""
+    edition_of = {name: edition for edition, names in COLLECTIONS.items() for name in names}
+    table = catalogue_table()
+    table.insert(2, "edition", table["collection"].map(edition_of).fillna("reader only"))
+    table["at hand"] = table["at hand"].map({True: "yes", False: "no"})
+    return table.drop(columns=["collection", "layout"])
 
 
 def exclusions(edition: Edition, store: ImageStore) -> pd.DataFrame:

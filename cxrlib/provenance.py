@@ -1,5 +1,6 @@
 """Where a number comes from: code revision, versions, machine, time and memory."""
 
+import ast
 import platform
 import resource
 import subprocess
@@ -15,11 +16,11 @@ import torch
 
 from cxrlib import __version__
 from cxrlib.paths import project_root
-from cxrlib.storage import digest, file_digest
+from cxrlib.storage import digest
 
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
-    "acnn", "augmentation", "cohorts", "components", "head", "images", "learner", "loaders", "losses", "networks",
+    "acnn", "augmentation", "cohorts", "components", "draws", "hashing", "head", "images", "learner", "loaders", "losses", "networks",
     "precision", "pretraining", "protocols", "runs", "samples", "store",
 )  # fmt: skip
 
@@ -42,9 +43,23 @@ def _git(*arguments: str) -> str:
 
 @cache
 def training_code() -> str:
-    """Digest of the modules that decide a run's numbers; it changes when the training code does."""
+    """Digest of the statements of the modules that decide a run's numbers; comments, docstrings and layout do not count."""
     package = Path(__file__).parent
-    return digest({name: file_digest(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
+    return digest({name: _statements(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
+
+
+def _statements(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
 
 
 @cache

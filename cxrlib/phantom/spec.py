@@ -22,7 +22,7 @@ LICENCE = "CC0 1.0 (generated)"
 DEFAULT_CONFOUNDING = 0.5
 FINDINGS = ("covid", "normal", "consolidation", "effusion", "cardiomegaly")
 
-_BLOCKS = (
+_BLOCKS: tuple[tuple[str, str, int, float, set[str]], ...] = (
     # source, finding, images at scale 1, images per patient (mean), flags
     ("phantom_a", "covid", 218, 1.6, {"covidx_candidate", "in_july2020_metadata"}),
     ("phantom_a", "covid", 294, 1.6, {"in_july2020_metadata"}),

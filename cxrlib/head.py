@@ -11,8 +11,9 @@ class Head(nn.Sequential):
 
     1x1 convolution to one channel with a sigmoid, flatten, Dense 128, Dense 16 (each with dropout 0.2,
     BatchNorm, ReLU), Dense 2; the softmax belongs to the loss. Weights start Glorot-uniform and biases at zero, as
-    in Keras. BatchNorm keeps torch's momentum: Keras's 0.99 needs hundreds of steps before its running averages
-    mean anything, more than a short run has.
+    in Keras. BatchNorm keeps torch's own settings (epsilon 1e-5, 10 % of each batch into the running averages)
+    where Keras has epsilon 1e-3 and 1 %: at 1 % the averages need hundreds of steps to forget where they started,
+    more than a short run has.
     """
 
     def __init__(self, channels: int, positions: int) -> None:

@@ -69,16 +69,28 @@ def build_network(
     if model not in TRUNKS:
         raise ParameterError(f"unknown model '{model}': choose one of {', '.join(TRUNKS)}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also set a GPU's
         trunk = TRUNKS[model]()
         channels, height, width = _feature_shape(model, image_size)
         head = Head(channels, height * width)
     if trunk_state is not None:
-        try:
-            trunk.load_state_dict(trunk_state, strict=True)
-        except RuntimeError as error:
-            raise WeightsError(f"the weights do not fit the trunk of {model}: {error}".split("\n")[0]) from error
+        problem = misfit(trunk, trunk_state)
+        if problem:
+            raise WeightsError(f"the weights do not fit the trunk of {model}: {problem}.")
+        trunk.load_state_dict(trunk_state, strict=True)
     return Classifier(trunk, head, normalise)
+
+
+def misfit(trunk: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """What keeps `state` from being a state of `trunk`, in a few words; empty where it fits."""
+    own = trunk.state_dict()
+    kinds = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": [name for name in own if name in state and own[name].shape != state[name].shape],
+    }
+    found = [f"{len(names)} tensors are {kind}, the first '{names[0]}'" for kind, names in kinds.items() if names]
+    return "; ".join(found)
 
 
 def _feature_shape(model: str, image_size: int) -> tuple[int, int, int]:

@@ -2,89 +2,108 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.error import URLError
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights
+from torch import Tensor
+from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights, WeightsEnum
 
 from cxrlib.errors import WeightsError
+from cxrlib.networks import TRUNKS, Classifier, misfit
 from cxrlib.paths import weights_root
 from cxrlib.storage import atomic_path, file_digest
 
-_ARCHITECTURES = {
-    "resnet50": ("resnet50", ResNet50_Weights.IMAGENET1K_V1),
-    "squeezenet": ("squeezenet1_1", SqueezeNet1_1_Weights.IMAGENET1K_V1),
+_ARCHITECTURES: dict[str, tuple[str, WeightsEnum, str, str]] = {
+    "resnet50": ("resnet50", ResNet50_Weights.IMAGENET1K_V1, "", "fc."),
+    "squeezenet": ("squeezenet1_1", SqueezeNet1_1_Weights.IMAGENET1K_V1, "features.", "classifier."),
 }
+"""By model: torchvision's name, its weights, and how its tensors' names begin in the trunk and in the classifier."""
 
 
 def imagenet_at_hand(model: str) -> bool:
     """Whether ImageNet weights of `model` are on this machine; nothing is downloaded to find out."""
-    return _imagenet_file(model) is not None
+    return imagenet_file(model) is not None
+
+
+def imagenet_file(model: str) -> Path | None:
+    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, else in torch's download cache, else None."""
+    if model not in _ARCHITECTURES:
+        return None
+    name, weights, *_ = _ARCHITECTURES[model]
+    candidates = (weights_root() / f"{name}_imagenet.safetensors", _download_target(weights))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def imagenet_digest(model: str) -> str:
-    """SHA-256 of the file of ImageNet weights that a run of `model` starts from; downloads it if need be."""
-    return file_digest(_imagenet_file(model) or _download(model))
+    """SHA-256 of the file of ImageNet weights that a run of `model` starts from; downloads it if need be.
+
+    Raises WeightsError where there are none and the download fails.
+    """
+    return file_digest(imagenet_file(model) or _download(model))
 
 
 def load_imagenet(model: str) -> dict[str, Tensor]:
-    """State of the trunk of `model` trained on ImageNet, float32.
+    """State of the trunk of `model` trained on ImageNet, float32; half precision on disk is converted.
 
-    Raises WeightsError where there are none, the download fails or a tensor is missing.
+    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors are not
+    exactly those of the trunk and of the classifier, which is left out.
     """
-    path = _imagenet_file(model) or _download(model)
-    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-    return _trunk_part(model, state, path)
+    path = imagenet_file(model) or _download(model)
+    *_, prefix, classifier = _ARCHITECTURES[model]
+    trunk = {
+        name.removeprefix(prefix): value.float() if value.is_floating_point() else value
+        for name, value in _read(path).items()
+        if not name.startswith(classifier)
+    }
+    with torch.device("meta"):
+        problem = misfit(TRUNKS[model](), trunk)
+    if problem:
+        raise WeightsError(f"{path.name} does not hold the weights of {model}: {problem}; replace the file.")
+    return trunk
 
 
-def save_trunk(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights of `network.trunk` as safetensors, in one step."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}  # type: ignore[union-attr]
+def save_trunk(network: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the weights of `network.trunk` as safetensors with `metadata`, in one step."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}
     with atomic_path(path) as part:
         save_file(state, part, metadata=dict(metadata))
 
 
 def load_trunk(path: Path) -> dict[str, Tensor]:
-    """The trunk that `save_trunk` wrote."""
+    """The trunk's state that `save_trunk` wrote; raises WeightsError where it is missing or damaged."""
     if not path.is_file():
         raise WeightsError(f"there are no trunk weights {path.name}: run the pretraining again.")
-    return load_file(path)
+    return _read(path)
 
 
-def _imagenet_file(model: str) -> Path | None:
-    if model not in _ARCHITECTURES:
-        return None
-    name, weights = _ARCHITECTURES[model]
-    candidates = (
-        weights_root() / f"{name}_imagenet.safetensors",
-        Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name,
-    )
-    return next((path for path in candidates if path.is_file()), None)
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if file_digest(path).startswith(path.stem.rpartition("-")[2]):  # torchvision names a file after its SHA-256
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise WeightsError(
+            f"the weights {path.name} are damaged ({error}): delete the file and start again."
+        ) from error
+    raise WeightsError(f"the weights {path.name} are damaged (wrong SHA-256): delete the file and start again.")
+
+
+def _download_target(weights: WeightsEnum) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
 
 
 def _download(model: str) -> Path:
     if model not in _ARCHITECTURES:
         raise WeightsError(f"there are no ImageNet weights for model '{model}': choose pretraining none or chestxray.")
-    name, weights = _ARCHITECTURES[model]
+    name, weights, *_ = _ARCHITECTURES[model]
     try:
-        weights.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError) as error:
+        weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"torchvision's ImageNet weights could not be downloaded: set CXR_WEIGHTS to a folder that holds "
+            f"torchvision's ImageNet weights could not be downloaded ({error}): set CXR_WEIGHTS to a folder that holds "
             f"{name}_imagenet.safetensors, or choose pretraining none."
         ) from error
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-
-
-def _trunk_part(model: str, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    prefix, classifier = ("", "fc.") if model == "resnet50" else ("features.", "classifier.")
-    part: dict[str, Tensor] = {}
-    for name, value in state.items():
-        if name.startswith(classifier):
-            continue
-        if not name.startswith(prefix):
-            raise WeightsError(f"{path.name} holds a tensor '{name}' that {model} does not have: use its own weights.")
-        part[name.removeprefix(prefix)] = value.float() if value.is_floating_point() else value
-    return part
+    return _download_target(weights)

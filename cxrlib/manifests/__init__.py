@@ -1,0 +1,28 @@
+"""Two small tables that travel with the package: names, digests, findings and licences, no image.
+
+`cxr-open.csv.gz` names every image of the open edition, the public repository and commit it lies at and the
+SHA-256 of the original file. `covid-chestxray-dataset-2020-07-07.csv` holds the columns this study needs of
+the metadata of covid-chestxray-dataset as of 7 July 2020, the state that gives the paper's Table I.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+
+def cxr_open() -> pd.DataFrame:
+    """The open edition, a row an image, all columns text and '' where a value is not known."""
+    return _read("cxr-open.csv.gz").copy()
+
+
+def covid_chestxray() -> pd.DataFrame:
+    """The metadata of covid-chestxray-dataset of 7 July 2020, all columns text: 758 rows."""
+    return _read("covid-chestxray-dataset-2020-07-07.csv").copy()
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    compression = "gzip" if name.endswith(".gz") else None
+    with (files(__package__) / name).open("rb") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False, compression=compression)

@@ -1,0 +1,361 @@
+"""Each reader on a tiny folder laid out as its publisher does it: what is read, what is left out, what is refused."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.readers import CATALOGUE, READERS, Collection, catalogue_table, locate, read_collection, where_to_get
+from cxrlib.readers.base import population, views
+from cxrlib.readers.catalogue import publication
+from cxrlib.schema import validate_exclusions, validate_images
+
+
+def touch(root: Path, *files: str) -> None:
+    """Make these files; readers do not open images."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"image")
+
+
+def check(collection: Collection, rows: int, strangers: int = 0) -> Collection:
+    """Both tables are valid, ids are sound and nothing vanished."""
+    assert len(collection.images) + len(collection.excluded) == rows + strangers
+    validate_images(collection.images)
+    validate_exclusions(collection.excluded)
+    assert collection.images["image_id"].str.startswith(f"{collection.name}/").all()
+    assert collection.images["path"].map(lambda path: Path(path).is_file()).all()
+    assert set(collection.images["collection"]) == {collection.name}
+    return collection
+
+
+def reasons(collection: Collection) -> dict[str, int]:
+    return collection.excluded["reason"].value_counts().to_dict()
+
+
+def by_name(collection: Collection) -> pd.DataFrame:
+    return collection.images.set_index(collection.images["image_id"].str.rsplit("/", n=1).str[-1])
+
+
+# COVIDX-Ray-5K
+
+
+def covidx_ray_5k(root: Path, train: int = 31, test: int = 40) -> Path:
+    touch(root, *(f"train/covid/a{i}.jpeg" for i in range(train)), *(f"test/covid/b{i}.png" for i in range(test)))
+    touch(root, "train/non/n1.jpg", "test/non/Cardiomegaly/patient00042_view1.jpg", "test/non/No_Finding/n3.jpg")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "version"), [(31, 40, "first"), (84, 100, "later"), (3, 4, "not a published")]
+)
+def test_covidx_ray_5k_states_its_version(tmp_path: Path, train: int, test: int, version: str) -> None:
+    collection = check(read_collection("covidx_ray_5k", covidx_ray_5k(tmp_path, train, test)), train + test + 3)
+    assert collection.version.startswith(version)
+    counts = collection.images.groupby(["split", "label"]).size().to_dict()
+    assert counts == {
+        ("train", "covid"): train,
+        ("test", "covid"): test,
+        ("train", "non_covid"): 1,
+        ("test", "non_covid"): 2,
+    }
+
+
+def test_covidx_ray_5k_sub_folders_give_findings(tmp_path: Path) -> None:
+    rows = by_name(read_collection("covidx_ray_5k", covidx_ray_5k(tmp_path)))
+    assert rows.loc["patient00042_view1.jpg", "finding"] == "Cardiomegaly"
+    assert rows.loc["patient00042_view1.jpg", "patient_id"] == "CheXpert:patient00042"
+    assert rows.loc["n3.jpg", "healthy"] and not rows.loc["patient00042_view1.jpg", "healthy"]
+    assert pd.isna(rows.loc["n1.jpg", "healthy"]) and pd.isna(rows.loc["n1.jpg", "finding"])
+
+
+def test_covidx_ray_5k_leaves_out_copies_and_strangers(tmp_path: Path) -> None:
+    root = covidx_ray_5k(tmp_path)
+    copy = "train/covid/covid_original_a1.jpeg_0a1b2c3d-0000-4000-8000-0123456789ab.jpeg"
+    touch(root, copy, "train/notes.txt", "test/other/x.png", "train/covid/.DS_Store")
+    collection = check(read_collection("covidx_ray_5k", root), 31 + 40 + 3 + 3)
+    assert collection.version.startswith("first")
+    assert reasons(collection) == {
+        "augmented copy made by the publisher": 1,
+        "not an image file": 1,
+        "neither in a folder covid nor in one named non": 1,
+    }
+
+
+def test_covidx_ray_5k_knows_patients_of_the_open_edition(tmp_path: Path) -> None:
+    root = covidx_ray_5k(tmp_path)
+    touch(root, "test/covid/23E99E2E-447C-46E5-8EB2-D35D12473C39.png")
+    row = by_name(read_collection("covidx_ray_5k", root)).loc["23E99E2E-447C-46E5-8EB2-D35D12473C39.png"]
+    assert (row["patient_id"], row["view"], row["population"]) == ("ieee8023:40", "PA", "adult")
+
+
+def test_covidx_ray_5k_may_lie_in_the_archives_own_folder(tmp_path: Path) -> None:
+    covidx_ray_5k(tmp_path / "covidx_ray_5k" / "data_upload_v3")
+    assert locate("covidx_ray_5k", tmp_path) == tmp_path / "covidx_ray_5k" / "data_upload_v3"
+
+
+@pytest.mark.parametrize("gone", ["train/covid", "test/non"])
+def test_covidx_ray_5k_needs_all_four_folders(tmp_path: Path, gone: str) -> None:
+    root = covidx_ray_5k(tmp_path)
+    for file in (root / gone).rglob("*.*"):
+        file.unlink()
+    with pytest.raises(DataError, match=r"no usable image.*github\.com/shervinmin/DeepCovid"):
+        read_collection("covidx_ray_5k", root)
+    for folder in sorted((root / gone).rglob("*"), reverse=True):
+        folder.rmdir()
+    (root / gone).rmdir()
+    with pytest.raises(DataError, match=f"no folder .*{gone}.*train/covid, train/non"):
+        read_collection("covidx_ray_5k", root)
+
+
+# CheXpert
+
+OBSERVATIONS = (
+    "No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,Pneumonia,"
+    "Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices"
+)
+CHEXPERT_HEADER = f"Path,Sex,Age,Frontal/Lateral,AP/PA,{OBSERVATIONS}\n"
+
+
+def chexpert(root: Path, folder: str = "CheXpert-v1.0-small", header: str = CHEXPERT_HEADER) -> Path:
+    train = [
+        ("train/patient00001/study1/view1_frontal.jpg", "Female,68,Frontal,AP", "1.0,,,,,,,,,,,,,1.0"),
+        ("train/patient00002/study1/view1_frontal.jpg", "Male,17,Frontal,PA", ",,1.0,,,-1.0,,,,,0.0,,,"),
+        ("train/patient00002/study1/view2_lateral.jpg", "Male,17,Lateral,", ",,1.0,,,,,,,,,,,"),
+        ("train/patient00003/study1/view1_frontal.jpg", "Unknown,0,Frontal,LL", ",,,,,,,,,,,,,"),
+    ]
+    valid = [("valid/patient64541/study1/view1_frontal.jpg", "Male,73,Frontal,AP", ",".join(["0.0"] * 14))]
+    for part, rows in (("train", train), ("valid", valid)):
+        root.mkdir(parents=True, exist_ok=True)
+        text = "".join(f"{folder}/{file},{who},{what}\n" for file, who, what in rows)
+        (root / f"{part}.csv").write_text(header + text)
+        touch(root, *(file for file, _, _ in rows))
+    (root / "train/patient00003/study1/view1_frontal.jpg").unlink()
+    touch(root, "train/patient00009/study1/view1_frontal.jpg")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folder", "version"), [("CheXpert-v1.0-small", "small"), ("CheXpert-v1.0", "full resolution")]
+)
+def test_chexpert(tmp_path: Path, folder: str, version: str) -> None:
+    collection = check(read_collection("CheXpert", chexpert(tmp_path, folder)), rows=5, strangers=1)
+    assert collection.version == version
+    assert reasons(collection) == {"lateral view": 1, "missing file": 1, "file that the table does not name": 1}
+    rows = collection.images.set_index("patient_id")
+    assert rows["healthy"].to_dict() == {
+        "CheXpert:patient00001": True,
+        "CheXpert:patient00002": False,
+        "CheXpert:patient64541": False,
+    }
+    assert rows.loc["CheXpert:patient00001", "finding"] == "No Finding|Support Devices"
+    assert rows.loc["CheXpert:patient00002", "finding"] == "Cardiomegaly|Edema (uncertain)"
+    assert rows["population"].tolist() == ["adult", "paediatric", "adult"]
+    assert rows["view"].tolist() == ["AP", "PA", "AP"]
+    assert rows["split"].fillna("").tolist() == ["train", "train", ""]
+    assert set(rows["label"]) == {"non_covid"}
+
+
+def test_chexpert_refuses_an_unknown_header(tmp_path: Path) -> None:
+    chexpert(tmp_path, header=CHEXPERT_HEADER.replace("Frontal/Lateral", "Projection"))
+    with pytest.raises(DataError, match=r"no column Frontal/Lateral.*stanfordmlgroup"):
+        read_collection("CheXpert", tmp_path)
+
+
+def test_chexpert_refuses_a_path_of_another_form(tmp_path: Path) -> None:
+    table = chexpert(tmp_path) / "train.csv"
+    table.write_text(table.read_text().replace("CheXpert-v1.0-small/train/patient00002/", "somewhere/"))
+    with pytest.raises(DataError, match="somewhere/study1"):
+        read_collection("CheXpert", tmp_path)
+
+
+def test_chexpert_needs_both_classes_and_both_tables(tmp_path: Path) -> None:
+    table = chexpert(tmp_path) / "train.csv"
+    table.write_text(table.read_text().replace(",1.0,,,,,,,,,,,,,1.0", ",,,,,,,,,,,,,,1.0"))
+    with pytest.raises(DataError, match="no usable image of class healthy"):
+        read_collection("CheXpert", tmp_path)
+    (tmp_path / "valid.csv").unlink()
+    with pytest.raises(DataError, match=r"there is no .*valid\.csv"):
+        read_collection("CheXpert", tmp_path)
+
+
+# COVIDx
+
+
+def covidx(root: Path, train: str, test: str) -> Path:
+    root.mkdir(exist_ok=True)
+    (root / "train.txt").write_text(train)
+    (root / "test.txt").write_text(test)
+    touch(root, "train/a.jpg", "train/b b.png", "train/c.PNG", "test/d.jpeg")
+    return root
+
+
+LISTS = {
+    "version 1": ("2 a.jpg COVID-19\n8 b b.png viral\n10 c.PNG bacteria\n", "11 d.jpeg normal\n"),
+    "version 2": ("2 a.jpg COVID-19\n8 b b.png pneumonia\n10 c.PNG normal\n", "11 d.jpeg normal\n\n"),
+    "version 3": (
+        "2 a.jpg COVID-19 cohen\n8 b b.png pneumonia rsna\n10 c.PNG normal fig1\n",
+        "11 d.jpeg normal rsna\n",
+    ),
+    "binary": (
+        "2 a.jpg positive cohen\n8 b b.png negative rsna\n10 c.PNG negative rsna\n",
+        "11 d.jpeg negative rsna\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("version", LISTS)
+def test_covidx_lists(tmp_path: Path, version: str) -> None:
+    collection = check(read_collection("COVIDx", covidx(tmp_path, *LISTS[version])), rows=4)
+    rows = by_name(collection)
+    assert rows["label"].value_counts().to_dict() == {"non_covid": 3, "covid": 1}
+    assert rows["split"].to_dict() == {"a.jpg": "train", "b b.png": "train", "c.PNG": "train", "d.jpeg": "test"}
+    assert pd.isna(rows.loc["d.jpeg", "healthy"]) if version == "binary" else rows.loc["d.jpeg", "healthy"]
+    with_source = version in ("version 3", "binary")
+    assert rows.loc["a.jpg", "patient_id"] == ("ieee8023:2" if with_source else "COVIDx:2")
+    assert rows.loc["a.jpg", "source"] == ("cohen" if with_source else "COVIDx")
+
+
+def test_covidx_leaves_out_missing_and_unnamed_files(tmp_path: Path) -> None:
+    train, test = LISTS["version 3"]
+    root = covidx(tmp_path, train + "12 gone.png COVID-19 fig1\n2 a.jpg COVID-19 cohen\n", test)
+    touch(root, "test/e.png")
+    collection = check(read_collection("COVIDx", root), rows=6, strangers=1)
+    assert reasons(collection) == {
+        "missing file": 1,
+        "repeats a file of an earlier row": 1,
+        "file that the table does not name": 1,
+    }
+
+
+@pytest.mark.parametrize("line", ["2 a.jpg", "2 a.jpg COVID", "patient,file,class", "2 a.jpg normal rsna more"])
+def test_covidx_refuses_a_line_it_cannot_read(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match=r"line 2 of train\.txt is not 'patient file class"):
+        read_collection("COVIDx", covidx(tmp_path, f"2 a.jpg COVID-19\n{line}\n", "11 d.jpeg normal\n"))
+
+
+def test_covidx_refuses_two_lists_none_and_an_empty_class(tmp_path: Path) -> None:
+    root = covidx(tmp_path, "10 c.PNG normal\n", "11 d.jpeg normal\n")
+    with pytest.raises(DataError, match="no usable image of class COVID-19"):
+        read_collection("COVIDx", root)
+    (root / "train_COVIDx8B.txt").write_text("2 a.jpg positive cohen\n")
+    with pytest.raises(DataError, match=r"train\.txt and train_COVIDx8B\.txt: keep the one"):
+        read_collection("COVIDx", root)
+    for path in root.glob("t*.txt"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"no train\*\.txt"):
+        read_collection("COVIDx", root)
+
+
+# ChestX-ray14
+
+NIH_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+NIH_ROWS = (
+    "00000001_000.png,Cardiomegaly|Emphysema,0,1,{},M,PA,2682,2749,0.143,0.143\n"
+    "00000002_000.png,No Finding,0,2,{},F,AP,2500,2048,0.171,0.171\n"
+    "00000003_000.png,Hernia,0,3,{},F,PA,2500,2048,0.171,0.171\n"
+)
+
+
+def chestxray14(
+    root: Path, several: bool, name: str = "Data_Entry_2017.csv", ages: tuple[str, ...] = ("58", "7", "411")
+) -> Path:
+    root.mkdir(exist_ok=True)
+    (root / name).write_text(f"{NIH_HEADER}\n{NIH_ROWS.format(*ages)}")
+    first, second = ("images_001/images", "images_012/images") if several else ("images", "images")
+    touch(root, f"{first}/00000001_000.png", f"{second}/00000002_000.png", f"{second}/00009999_000.png")
+    return root
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_chestxray14(tmp_path: Path, several: bool) -> None:
+    root = chestxray14(tmp_path, several)
+    (root / "train_val_list.txt").write_text("00000001_000.png\n")
+    (root / "test_list.txt").write_text("00000002_000.png\n00000003_000.png")
+    collection = check(read_collection("ChestX-ray14", root), rows=3, strangers=1)
+    assert reasons(collection) == {"missing file": 1, "file that the table does not name": 1}
+    rows = collection.images.set_index("image_id")
+    assert rows.index.tolist() == ["ChestX-ray14/images/00000001_000.png", "ChestX-ray14/images/00000002_000.png"]
+    assert rows["healthy"].tolist() == [False, True]
+    assert rows["patient_id"].tolist() == ["nih:1", "nih:2"]
+    assert rows["population"].tolist() == ["adult", "paediatric"]
+    assert rows["split"].tolist() == ["train", "test"]
+    assert rows["original_width"].tolist() == [2682, 2500]
+
+
+def test_chestxray14_prefers_the_corrected_table_and_reads_units_of_age(tmp_path: Path) -> None:
+    root = chestxray14(tmp_path, several=False, ages=("058Y", "013M", "009D"))
+    assert read_collection("ChestX-ray14", root).images["population"].tolist() == ["adult", "paediatric"]
+    chestxray14(tmp_path, several=False, name="Data_Entry_2017_v2020.csv", ages=("58", "20", "30"))
+    collection = read_collection("ChestX-ray14", root)
+    assert collection.version == "Data_Entry_2017_v2020"
+    assert collection.images["population"].tolist() == ["adult", "adult"]
+
+
+def test_chestxray14_refuses(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no Data_Entry_2017\.csv.*nihcc\.app\.box\.com"):
+        read_collection("ChestX-ray14", tmp_path)
+    (tmp_path / "Data_Entry_2017.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="no column Image Index"):
+        read_collection("ChestX-ray14", tmp_path)
+    (tmp_path / "Data_Entry_2017.csv").write_text("")
+    with pytest.raises(DataError, match="not a readable CSV"):
+        read_collection("ChestX-ray14", tmp_path)
+    (tmp_path / "Data_Entry_2017.csv").write_text(f"{NIH_HEADER}\n{NIH_ROWS}")
+    with pytest.raises(DataError, match="no folder images"):
+        read_collection("ChestX-ray14", tmp_path)
+    touch(tmp_path, "images/00000001_000.png")
+    with pytest.raises(DataError, match="class healthy"):
+        read_collection("ChestX-ray14", tmp_path)
+
+
+# All of them
+
+
+def test_every_collection_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXR_DATA", str(tmp_path))
+    assert set(READERS) == {*CATALOGUE, "phantom"}
+    for name, entry in CATALOGUE.items():
+        assert entry.title == READERS[name].TITLE
+        assert entry.layout in where_to_get(name) and str(tmp_path) in where_to_get(name)
+        assert (f"fetch {name}" if entry.fetchable else entry.url) in where_to_get(name)
+        assert locate(name) is None
+        with pytest.raises(DataError, match=r"the collection is not there; .*\.$"):
+            read_collection(name)
+        with pytest.raises(DataError, match="there is no folder"):
+            read_collection(name, tmp_path / "nowhere")
+
+
+def test_a_folder_without_its_table_is_not_the_collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXR_DATA", str(tmp_path))
+    (tmp_path / "CheXpert-v1.0").mkdir()
+    assert locate("CheXpert") is None
+    chexpert(tmp_path / "CheXpert-v1.0")
+    assert locate("CheXpert") == tmp_path / "CheXpert-v1.0"
+    assert catalogue_table().set_index("collection")["at hand"].to_dict() == {
+        name: name == "CheXpert" for name in CATALOGUE
+    }
+    assert len(read_collection("CheXpert").images) == 3
+
+
+def test_an_unknown_collection_is_refused() -> None:
+    for function in (read_collection, where_to_get, locate):
+        with pytest.raises(ParameterError, match="unknown collection 'chexpert': choose one of"):
+            function("chexpert")
+    assert locate("phantom") is None and where_to_get("phantom") == "it is built in"
+    with pytest.raises(ParameterError, match="built in"):
+        publication("phantom")
+
+
+def test_views_and_ages() -> None:
+    assert views(pd.Series(["pa", "AP supine", "AP Erect", "LL", "?", "unknown", ""])).fillna("null").tolist() == [
+        "PA", "AP Supine", "AP", "L", "null", "null", "null",
+    ]  # fmt: skip
+    ages = pd.Series(["18", "17", "17.9", "0", "", "121", "120", "216M", "215M", "young", "94 "])
+    assert population(ages).tolist() == [
+        "adult", "paediatric", "paediatric", "unknown", "unknown", "unknown", "adult", "adult", "paediatric", "unknown", "adult",
+    ]  # fmt: skip

@@ -1,11 +1,11 @@
 """The rules for one row: is each figure reachable, do all of them belong to one matrix, and if not, which one is off?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
-from cxrlib.audit.lattice import Ints, count, implied, matrices
+from cxrlib.audit.lattice import Ints, count, implied, meet, strips
 from cxrlib.audit.quantities import QUANTITIES
 from cxrlib.audit.table import Figure, Row
 
@@ -61,36 +61,37 @@ def judge(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> Ve
 
     rounding: how the table is taken to round, "nearest" (ties either way), "truncated" or "either".
     """
-    found = matrices(row, columns, rounding)
+    near = strips(row, columns, rounding)
+    found = meet(row, near.values())
     if len(found):
         return Verdict(row, POSSIBLE, found)
-    headers = [header for header in row.figures if header in columns]
-    truncated = _first_sets(headers, lambda chosen: len(matrices(row, columns, rounding, truncated=chosen)) > 0)
-    from_printed = tuple(
-        header
-        for header in headers
-        if _from_printed(row, columns, header) and len(matrices(row.drop(header), columns, rounding))
-    )
+    loose = strips(row, columns, "either")
+
+    def cut(chosen: tuple[str, ...]) -> Ints:
+        return meet(row, [loose[header] if header in chosen else near[header] for header in near])
+
+    def without(chosen: tuple[str, ...]) -> Ints:
+        return meet(row, [near[header] for header in near if header not in chosen])
+
+    truncated = _first_sets(near, cut) if len(meet(row, loose.values())) else ()
+    from_printed = tuple(h for h in near if _from_printed(row, columns, h) and len(without((h,))))
     if truncated or from_printed:
-        looser = matrices(row, columns, rounding, truncated[0]) if truncated else matrices(row.drop(*from_printed[:1]), columns, rounding)  # fmt: skip
+        looser = cut(truncated[0]) if truncated else without(from_printed[:1])
         return Verdict(row, LAST_DIGIT, looser, (), truncated, from_printed)
-    unreachable = tuple(h for h in headers if not len(matrices(row, {h: columns[h]}, rounding)))
-    return Verdict(row, IMPOSSIBLE, found, unreachable, repairs=_repairs(row, columns, rounding, headers))
-
-
-def _repairs(row: Row, columns: Mapping[str, str], rounding: str, headers: list[str]) -> tuple[Repair, ...]:
     repairs = []
-    for chosen in _first_sets(headers, lambda c: len(matrices(row.drop(*c), columns, rounding)) > 0):
-        rest = matrices(row.drop(*chosen), columns, rounding)
+    for chosen in _first_sets(near, without):
+        rest = without(chosen)
         values = {header: implied(rest, columns[header], row.positives, row.negatives) for header in chosen}
         repairs.append(Repair(chosen, values, count(rest), (int(rest[0, 0]), int(rest[0, 1]))))
-    return tuple(repairs)
+    unreachable = tuple(header for header in near if not len(meet(row, [near[header]])))
+    return Verdict(row, IMPOSSIBLE, found, unreachable, repairs=tuple(repairs))
 
 
-def _first_sets(headers: list[str], works: Callable[[tuple[str, ...]], bool]) -> tuple[tuple[str, ...], ...]:
-    """The smallest sets of headers that work, all of the same size; the whole set is not tried for more than one."""
-    for size in range(1, max(2, len(headers))):
-        found = tuple(chosen for chosen in combinations(headers, size) if works(chosen))
+def _first_sets(headers: Iterable[str], left: Callable[[tuple[str, ...]], Ints]) -> tuple[tuple[str, ...], ...]:
+    """The smallest sets of headers whose choice leaves a matrix, all of one size; empty if only all of them do."""
+    names = list(headers)
+    for size in range(1, max(2, len(names))):
+        found = tuple(chosen for chosen in combinations(names, size) if len(left(chosen)))
         if found:
             return found
     return ()

@@ -60,12 +60,14 @@ def rename_columns(table: Table, rounding: str = "either") -> tuple[dict[str, st
     before = _possible_rows(table, stated, rounding, 0)
     if len(table.rows) < FEWEST_ROWS or 2 * before >= len(table.rows):
         return stated, []
+    half = len(table.rows) / 2
     for changed in (1, 2):
-        fits = [
-            (n, change)
-            for change in _changes(stated, changed)
-            if 2 * (n := _possible_rows(table, stated | change, rounding, len(table.rows) // 2)) >= len(table.rows)
-        ]
+        fits = []
+        for chosen in combinations(stated, changed):
+            rest = {header: what for header, what in stated.items() if header not in chosen}
+            if _possible_rows(table, rest, rounding, half) >= half:  # else no reading of these columns can help
+                tried = [(_possible_rows(table, rest | new, rounding, half), new) for new in _changes(stated, chosen)]
+                fits += [(n, new) for n, new in tried if n >= half]
         if fits:
             most = max(n for n, _ in fits)
             best, *others = [change for n, change in reversed(fits) if n == most]
@@ -78,17 +80,16 @@ def rename_columns(table: Table, rounding: str = "either") -> tuple[dict[str, st
     return stated, []
 
 
-def _changes(columns: Mapping[str, str], how_many: int) -> Iterator[dict[str, str]]:
-    """Every new reading of `how_many` columns at once; no two columns may then hold one quantity."""
-    for chosen in combinations(columns, how_many):
-        kept = {what for header, what in columns.items() if header not in chosen}
-        for found in product(*(_candidates(columns[column]) for column in chosen)):
-            changed = all(new != columns[column] for column, new in zip(chosen, found, strict=True))
-            if changed and len(set(found) | kept) == len(columns):
-                yield dict(zip(chosen, found, strict=True))
+def _changes(columns: Mapping[str, str], chosen: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Every new reading of the chosen columns; no two columns may then hold one quantity."""
+    kept = {what for header, what in columns.items() if header not in chosen}
+    for found in product(*(_candidates(columns[column]) for column in chosen)):
+        changed = all(new != columns[column] for column, new in zip(chosen, found, strict=True))
+        if changed and len(set(found) | kept) == len(columns):
+            yield dict(zip(chosen, found, strict=True))
 
 
-def _possible_rows(table: Table, columns: Mapping[str, str], rounding: str, needed: int) -> int:
+def _possible_rows(table: Table, columns: Mapping[str, str], rounding: str, needed: float) -> int:
     """Rows that some confusion matrix can have printed; stops counting once `needed` is out of reach."""
     possible = 0
     for left, row in zip(range(len(table.rows) - 1, -1, -1), table.rows, strict=True):

@@ -20,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 Bounds = tuple[Any, Any, Any, Any, Any]
 """A figure's low and high end in 1 / unit, whether each is open (0 or 1), and the unit; numbers or integer arrays."""
 
+Range = tuple[Ints, Ints]
+"""First and last TN, for each TP."""
+
 _FAR = np.int64(2**62)
 
 
@@ -55,28 +58,30 @@ def tn_ranges(figures: Iterable[tuple[str, Bounds]], positives: Any, negatives: 
     return first, last
 
 
-def matrices(
-    row: Row,
-    columns: Mapping[str, str],
-    rounding: str = "nearest",
-    truncated: Iterable[str] = (),
-) -> Ints:
-    """Every (TP, first TN, last TN) that agrees with all of the row's figures in `columns`: int64 [K, 3].
+def strips(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> dict[str, Range]:
+    """The TN that each of the row's figures in `columns` allows at TP = 0..P, by header (see `strip`).
 
-    columns: the quantity a column holds, by header; truncated: columns read with "either" instead of `rounding`.
-    Raises DataError where the sizes are too large for 64-bit arithmetic.
+    columns: the quantity a column holds, by header. Raises DataError for sizes too large for 64-bit arithmetic.
     """
-    loose = set(truncated)
-    figures = [
-        (columns[header], bounds(figure, "either" if header in loose else rounding))
-        for header, figure in row.figures.items()
-        if header in columns
-    ]
-    check_sizes(figures, row.positives, row.negatives)
+    shown = {header: bounds(figure, rounding) for header, figure in row.figures.items() if header in columns}
+    check_sizes([(columns[header], limits) for header, limits in shown.items()], row.positives, row.negatives)
     tp = np.arange(row.positives + 1, dtype=np.int64)
-    first, last = tn_ranges(figures, row.positives, row.negatives, tp)
-    found = first <= last
-    return np.stack([tp, first, last], axis=1)[found]
+    p, n = row.positives, row.negatives
+    return {header: strip(QUANTITIES[columns[header]], limits, p, n, tp) for header, limits in shown.items()}
+
+
+def meet(row: Row, ranges: Iterable[Range]) -> Ints:
+    """The confusion matrices where strips meet: every (TP, first TN, last TN), int64 [K, 3]."""
+    first, last = np.zeros(row.positives + 1, np.int64), np.full(row.positives + 1, row.negatives, np.int64)
+    for one_first, one_last in ranges:
+        first, last = np.maximum(first, one_first), np.minimum(last, one_last)
+    found = np.flatnonzero(first <= last)
+    return np.stack([found, first[found], last[found]], axis=1)
+
+
+def matrices(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> Ints:
+    """Every (TP, first TN, last TN) that agrees with all of the row's figures in `columns`: int64 [K, 3]."""
+    return meet(row, strips(row, columns, rounding).values())
 
 
 def count(found: Ints) -> int:

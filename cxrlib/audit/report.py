@@ -1,6 +1,7 @@
 """The audit of one table: every rule over every row, and what came of it as findings, tables, text and JSON."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -16,6 +17,7 @@ from cxrlib.audit.lattice import count, matrices
 from cxrlib.audit.quantities import QUANTITIES
 from cxrlib.audit.search import SizeSearch, search_sizes
 from cxrlib.audit.table import Row, Table
+from cxrlib.errors import DataError, ParameterError
 from cxrlib.intervals import clopper_pearson
 
 NOTE = "note"
@@ -45,6 +47,7 @@ class Report:
     searches: Mapping[tuple[int, str], SizeSearch]
     gain: GainAudit | None
     findings: tuple[Finding, ...]
+    searched: bool  # whether other test-set sizes were looked for
 
     @property
     def clean(self) -> bool:
@@ -123,14 +126,9 @@ def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Repor
     """
     columns, renamed = rename_columns(table)
     verdicts = tuple(judge(row, columns, rounding) for row in table.rows)
-    searches = {
-        (verdict.row.number, how): search_sizes(verdict.row, columns, how)
-        for verdict in verdicts
-        if search and verdict.status == IMPOSSIBLE and len([h for h in verdict.row.figures if h in columns]) > 1
-        for how in dict.fromkeys((rounding, "either"))
-    }
+    searches = _searches(verdicts, columns, rounding) if search else {}
     gain = audit_gain(table)
-    report = Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, ())
+    report = Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, (), search)
     found = [Finding("definition", IMPOSSIBLE, (), (r.column,), sentences.renamed(r)) for r in renamed]
     for verdict in verdicts:
         if verdict.status != POSSIBLE:
@@ -144,7 +142,20 @@ def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Repor
     found += [Finding("not checked", NOTE, (), (column,), f"Column {column} is not checked: it is no quantity of a confusion matrix that the audit knows.") for column in table.unchecked]  # fmt: skip
     found += [Finding("reading", NOTE, (), (), note) for note in table.notes]
     found.sort(key=lambda finding: _ORDER.index(finding.severity))
-    return Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, tuple(found))
+    return Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, tuple(found), search)
+
+
+def _searches(
+    verdicts: tuple[Verdict, ...], columns: Mapping[str, str], rounding: str
+) -> dict[tuple[int, str], SizeSearch]:
+    """The searches over test-set sizes for every impossible row; a row with too many sizes to try has none."""
+    found = {}
+    for verdict in verdicts:
+        if verdict.status == IMPOSSIBLE and len([header for header in verdict.row.figures if header in columns]) > 1:
+            for how in dict.fromkeys((rounding, "either")):
+                with suppress(ParameterError, DataError):  # `sentences.verdict` says so
+                    found[verdict.row.number, how] = search_sizes(verdict.row, columns, how)
+    return found
 
 
 def _gain_findings(table: Table, gain: GainAudit | None) -> list[Finding]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrlib.audit.lattice import Bounds, bounds, check_sizes, strip, tn_ranges
-from cxrlib.audit.quantities import QUANTITIES
+from cxrlib.audit.lattice import Bounds, bounds, check_sizes, tn_ranges
 from cxrlib.audit.table import Row
 from cxrlib.errors import ParameterError
 
-LARGEST_SEARCH = 50_000_000
-"""Test-set sizes times numbers of true positives looked at in one search, at most."""
+LARGEST_SEARCH = 20_000_000
+"""Test-set sizes times numbers of true positives looked at in one search, at most (some seconds)."""
 
 
 @dataclass(frozen=True)
@@ -45,44 +44,46 @@ def search_sizes(
     """Search test-set sizes for ones that allow the row's figures in `columns`.
 
     positives, negatives: bounds, both included; by default from 1 to four times, and from half to twice, the stated
-    numbers. Raises ParameterError for empty bounds or a search beyond `LARGEST_SEARCH`.
+    numbers, or less where that is too much to try. Raises ParameterError for empty bounds or a search beyond
+    `LARGEST_SEARCH`.
     """
-    p_low, p_high = positives or (1, 4 * row.positives)
-    n_low, n_high = negatives or (max(1, row.negatives // 2), 2 * row.negatives)
-    if not (1 <= p_low <= p_high and 1 <= n_low <= n_high):
-        raise ParameterError("bounds of a search over sizes must be whole numbers with 1 <= lowest <= highest.")
     figures = [(columns[h], bounds(figure, rounding)) for h, figure in row.figures.items() if h in columns]
-    check_sizes(figures, p_high, n_high)
-    sizes, tp = _true_positives(figures, p_low, p_high)
-    if sizes.size * (n_high - n_low + 1) > LARGEST_SEARCH:
+    wide, near = (1, 4 * row.positives), (max(1, row.positives // 2), 2 * row.positives)
+    around, same = (max(1, row.negatives // 2), 2 * row.negatives), (row.negatives, row.negatives)
+    for p_range, n_range in ((wide, around), (near, around), (near, same)):
+        p_range, n_range = positives or p_range, negatives or n_range
+        if not (1 <= p_range[0] <= p_range[1] and 1 <= n_range[0] <= n_range[1]):
+            raise ParameterError("bounds of a search over sizes must be whole numbers with 1 <= lowest <= highest.")
+        check_sizes(figures, p_range[1], n_range[1])
+        p, first, last = _true_positives(figures, *p_range)
+        if int((last - first + 1).sum()) * (n_range[1] - n_range[0] + 1) <= LARGEST_SEARCH:
+            break
+    else:
         raise ParameterError("this search over sizes is too large: narrow the bounds of positives or negatives.")
-    n = np.arange(n_low, n_high + 1, dtype=np.int64)
+    sizes = np.repeat(p, last - first + 1)
+    tp = np.arange(sizes.size) - np.repeat(np.cumsum(last - first + 1) - last - 1, last - first + 1)
+    n = np.arange(n_range[0], n_range[1] + 1, dtype=np.int64)
     found: list[np.ndarray] = []
     for block in _blocks(sizes.size, n.size):
-        p, t = sizes[block, None], tp[block, None]
-        first, last = tn_ranges(figures, p, n[None], t)
-        at, column = np.nonzero(first <= last)
-        found.append(
-            np.stack([sizes[block][at], n[column], tp[block][at], first[at, column], last[at, column]], axis=1)
-        )
-    return SizeSearch(row.number, rounding, (p_low, p_high), (n_low, n_high), _solutions(row, np.concatenate(found)))
+        start, end = tn_ranges(figures, sizes[block, None], n[None], tp[block, None])
+        at, column = np.nonzero(start <= end)
+        found.append(np.stack([sizes[block][at], n[column], tp[block][at], start[at, column], end[at, column]], axis=1))
+    return SizeSearch(row.number, rounding, p_range, n_range, _solutions(row, np.concatenate(found)))
 
 
-def _true_positives(figures: list[tuple[str, Bounds]], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of positives and of true positives that go together, each int64 [K]; figures of P alone sift them."""
+def _true_positives(
+    figures: list[tuple[str, Bounds]], low: int, high: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of positives with the first and last TP that the printed sensitivity leaves: three int64 [K]."""
     p = np.arange(low, high + 1, dtype=np.int64)
-    sizes, tp = np.repeat(p, p + 1), np.concatenate([np.arange(count + 1, dtype=np.int64) for count in p])
-    keep = np.ones(sizes.size, bool)
-    for name, limits in figures:
-        if _of_positives_alone(name):
-            first, last = strip(QUANTITIES[name], limits, sizes, np.int64(1), tp)
-            keep &= first <= last
-    return sizes[keep], tp[keep]
-
-
-def _of_positives_alone(name: str) -> bool:
-    """Whether a quantity is a function of TP and P."""
-    return name in ("sensitivity", "fnr", "tp", "fn")
+    first, last = np.zeros_like(p), p.copy()
+    for name, (lowest, highest, _, _, unit) in figures:
+        if name == "sensitivity":
+            first, last = np.maximum(first, -(-lowest * p // unit)), np.minimum(last, highest * p // unit)
+        elif name == "fnr":
+            first, last = np.maximum(first, p - highest * p // unit), np.minimum(last, p + -lowest * p // unit)
+    some = first <= last
+    return p[some], first[some], last[some]
 
 
 def _blocks(sizes: int, width: int) -> Iterable[slice]:

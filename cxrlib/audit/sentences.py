@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from cxrlib.audit.report import Report
 
 
+_MOST_REPAIRS = 3  # spelled out; of more it is only said how many there are
+
+
 def answer(report: "Report") -> str:
     """Does the table add up? Two sentences, from the findings alone."""
     n = len(report.verdicts)
@@ -37,7 +40,7 @@ def answer(report: "Report") -> str:
         clauses.append(
             f"{report.gain.column} is the {report.gain.formula.text()}, which reproduces {fits} of {of} printed values"
         )
-    second = _list(clauses) if clauses else "every checked column holds what its header says"
+    second = "; ".join(clauses) if clauses else "every checked column holds what its header says"
     return f"{first} {second[0].upper()}{second[1:]}."
 
 
@@ -45,7 +48,7 @@ def renamed(found: Renamed) -> str:
     """A column that holds something else than its header says."""
     stated, holds = QUANTITIES[found.stated], QUANTITIES[found.found]
     text = (
-        f"Column {found.column} is not {_title(found.stated)}, {stated.formula}: read so, {_few(found.fits_stated)} of "
+        f"Column {found.column} does not hold {_title(found.stated)}, {stated.formula}: read so, {_few(found.fits_stated)} of "
         f"{_number(found.rows, 'row')} {'is' if found.fits_stated == 1 else 'are'} possible. Read as {_title(found.found)}, {holds.formula}, "
         f"{found.fits_found} are"
     )
@@ -68,6 +71,8 @@ def verdict(found: Verdict, report: "Report") -> str:
     searches = [search for (number, _), search in report.searches.items() if number == row.number]
     if searches:
         parts.append(_sizes_found(searches[0], None if len(searches) == 1 else searches[1]))
+    elif report.searched and len(row.figures) > 1:
+        parts.append("Other test sets were not tried, since there are too many.")
     return " ".join(parts)
 
 
@@ -139,6 +144,9 @@ def _unreachable(row: Row, column: str, quantity: str) -> str:
 
 def _repairs(found: Verdict) -> str:
     texts = []
+    if len(found.repairs) > _MOST_REPAIRS:
+        kept = len(found.repairs[0].columns)
+        return f"The rest agrees only without {kept} of the figures, in {len(found.repairs)} ways to choose them."
     for repair in found.repairs:
         names = _list(list(repair.columns))
         values = _list([_implied(found.row, column, *repair.implied[column]) for column in repair.columns])
@@ -212,4 +220,6 @@ def _number(n: int, noun: str) -> str:
 
 
 def _list(parts: list[str], word: str = "and") -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
+    if len(parts) < 3:
+        return f" {word} ".join(parts)
+    return f"{', '.join(parts[:-1])}, {word} {parts[-1]}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import Markdown, display
 
-from cxrlib.config import RUN_PARAMETER, RUN_PARAMETERS, resolve
+from cxrlib.config import PROFILES, RUN_PARAMETER, RUN_PARAMETERS, resolve
 from cxrlib.parameters import Parameter, check_namespace
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _DATA = tuple(RUN_PARAMETER[name] for name in ("edition", "licences", "seed"))
 _SIZE = Parameter("image_size", int, 256, "pixels a side", low=32, high=1024)
+_RECORDS = Parameter(
+    "profile", str, "auto", "profile whose records are read; auto: the one with most", choices=("auto", *PROFILES)
+)
 _RERUN = Parameter("rerun", bool, False, "train again even if the run is recorded")
 _TABLE = (
     Parameter("table", str, "paper", "table to audit: a CSV file, or paper for Table II"),
@@ -27,8 +30,9 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "03_models": (_SIZE,),
     "04_wce": (RUN_PARAMETER["seed"],),
     "05_experiments": (*RUN_PARAMETERS, _RERUN),
-    "06_discussion": (*_DATA, RUN_PARAMETER["profile"]),
+    "06_discussion": (*_DATA, _RECORDS),
     "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
+    "10_beta": (*_DATA, RUN_PARAMETER["profile"]),
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.config import PROFILES
 from cxrlib.editions import Edition
 from cxrlib.paper import TABLE_2, TEST_COVID, table_2
 from cxrlib.records import Record
@@ -127,6 +128,14 @@ def differences(records: pd.DataFrame) -> pd.DataFrame:
                     ]
                 )
     return pd.concat(parts, ignore_index=True)
+
+
+def pick_profile(records: Sequence[Record], data: str, profile: str = "auto") -> str:
+    """`profile`, or for "auto" the one with most records on the data a chapter works on (a tie: the larger images)."""
+    if profile != "auto":
+        return profile
+    names = [r.config.profile for r in records if r.inputs["data"] == data]
+    return max(PROFILES, key=lambda name: (names.count(name), PROFILES[name]["image_size"]))
 
 
 def usable(records: Sequence[Record], data: str, profile: str) -> list[Record]:

@@ -56,3 +56,15 @@ def test_without_records_nothing_is_concluded():
     assert set(claims_table(empty)["our records"]) == {"No matched pair of records yet."}
     assert set(differences(empty)["origin"]) == {"paper"}
     assert best_row(empty)["protocol"].tolist() == ["as printed"]
+
+
+def test_the_profile_with_most_records_is_read():
+    from types import SimpleNamespace as Some
+
+    def record(profile: str, data: str) -> Some:
+        return Some(config=Some(profile=profile), inputs={"data": data})
+
+    found = [record("cpu", "x"), record("cpu", "x"), record("quick", "x"), record("full", "y"), record("full", "y")]
+    assert pick_profile(found, "x") == "cpu"
+    assert pick_profile(found, "y") == "full"
+    assert pick_profile(found, "x", "quick") == "quick"

@@ -163,7 +163,7 @@ def _recorded_row(record: Record) -> dict[str, object]:
         "accuracy": m["accuracy"],
         "gain %": 100 * gain(m["bacc"], m["accuracy"], REFERENCE.bacc, REFERENCE.ppcr),
         "AUROC": m["auroc"],
-        "paper bACC": None if row is None else row.bacc,
+        "paper bACC": float("nan") if row is None else row.bacc,
         "code": "current" if record.current else "older",
         "record": record.key,
     }

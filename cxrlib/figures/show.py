@@ -26,15 +26,15 @@ def show_table(table: pd.DataFrame, name: str, source: str, digits: int = 4, ind
 
     Floats are printed with `digits` decimals and missing values as an en dash; the CSV keeps full precision.
     """
-    body = table.to_html(
-        index=index,
-        border=0,
-        na_rep="–",
-        float_format=lambda value: f"{value:.{digits}f}",
-        classes="table sortable",
-        justify="left",
-    )
+    printed = table.map(lambda value: _printed(value, digits))
+    body = printed.to_html(index=index, border=0, classes="table sortable", justify="left")
     display(HTML(f'<div class="cxr-table">{body}</div>{_source_line(table, name, source)}'))
+
+
+def _printed(value: object, digits: int) -> str:
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _source_line(data: pd.DataFrame, name: str, source: str) -> str:

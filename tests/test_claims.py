@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.claims import CLAIMS, best_row, claims_table, differences, pairs, paper_pairs, verdict
+from cxrlib.claims import CLAIMS, best_row, claims_table, differences, pairs, paper_pairs, pick_profile, verdict
 from cxrlib.paper import table_2
 
 CLAIM = {claim.name: claim for claim in CLAIMS}

@@ -15,10 +15,12 @@ from cxrlib.draws import disputed
 from cxrlib.editions import COLLECTIONS, Edition
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.hashing import THRESHOLD
+from cxrlib.protocols import PROTOCOLS
 from cxrlib.readers import catalogue_table
 from cxrlib.schema import LABELS
-from cxrlib.store import ImageStore
+from cxrlib.store import ImageStore, open_store
 
+PER_SOURCE = 150  # images of each class and source that grey levels are measured on
 CLASS_NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}
 _KINDS = {"linked by the publisher": PALETTE["green"], "same patient": PALETTE["orange"], "unlinked": PALETTE["grey"]}
 
@@ -30,6 +32,29 @@ def collections() -> pd.DataFrame:
     table.insert(2, "edition", table["collection"].map(edition_of).fillna("reader only"))
     table["at hand"] = table["at hand"].map({True: "yes", False: "no"})
     return table.drop(columns=["collection", "layout"])
+
+
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with a row a protocol, rows that differ in nothing else joined: 'all' stands for every protocol."""
+    keys = [name for name in table if name != "protocol"]
+    joined = table.groupby(keys, sort=False, dropna=False)["protocol"].agg(list).reset_index()
+    named = joined["protocol"].map(lambda names: "all" if len(names) == len(PROTOCOLS) else ", ".join(names))
+    return joined.assign(protocol=named)[list(table)]
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for the page: spaces for the underscores of its headers, so that they wrap."""
+    gaps = table.select_dtypes("Int64")
+    whole = table.assign(**{name: gaps[name].astype(object).where(gaps[name].notna(), np.nan) for name in gaps})
+    return whole.rename(columns=lambda name: name.replace("_", " "))
+
+
+def overlap_spread(by_seed: pd.DataFrame) -> pd.DataFrame:
+    """Least and most, over the seeds of `cohorts.overlap_by_seed`, of each count, a row a protocol."""
+    counted = ["train_covid", "train_non_covid", "shared_patients", "near_repeats", "covid_overlap"]
+    spread = by_seed.groupby("protocol", sort=False)[counted].agg(["min", "max"])
+    spread.columns = [f"{name} {end}" for name, end in spread.columns]
+    return spread.reset_index()
 
 
 def exclusions(edition: Edition, store: ImageStore) -> pd.DataFrame:
@@ -84,13 +109,25 @@ def disputed_images(edition: Edition) -> pd.DataFrame:
     return table.agg(images=("image_id", "size"), pictures=("repeat", "nunique")).reset_index()
 
 
+def open_images(edition: Edition, size: int, seed: int = 0) -> ImageStore:
+    """The edition's image store; of generated images, which cannot be unreadable, only as many as are shown."""
+    images = edition.images
+    if edition.name == "phantom":
+        images = _shuffled(images, seed).groupby(["label", "source"]).head(PER_SOURCE)
+    return open_store(images, size)
+
+
 def sample_rows(edition: Edition, store: ImageStore, per_source: int = 5, seed: int = 0) -> pd.DataFrame:
     """Up to `per_source` images of each class and source, drawn with `seed`: X-rays that could be decoded."""
-    images = edition.images
-    usable = images["label"].notna() & (images["modality"] != "CT") & images["image_id"].isin(store.table["image_id"])
-    drawn = images[usable].sample(frac=1, random_state=seed).groupby(["label", "source"]).head(per_source)
+    drawn = _shuffled(edition.images, seed)
+    drawn = drawn[drawn["image_id"].isin(store.table["image_id"])].groupby(["label", "source"]).head(per_source)
     columns = ["label", "source", "image_id", "finding", "view", "licence"]
     return drawn.sort_values(["label", "source", "image_id"])[columns].reset_index(drop=True)
+
+
+def _shuffled(images: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Labelled X-rays in an order drawn with `seed`."""
+    return images[images["label"].notna() & (images["modality"] != "CT")].sample(frac=1, random_state=seed)
 
 
 def plot_samples(rows: pd.DataFrame, store: ImageStore) -> Figure:
@@ -138,7 +175,7 @@ def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
 
 
 def intensities(
-    edition: Edition, store: ImageStore, per_source: int = 150, seed: int = 0, bins: int = 32
+    edition: Edition, store: ImageStore, per_source: int = PER_SOURCE, seed: int = 0, bins: int = 32
 ) -> pd.DataFrame:
     """Mean grey-level histogram of up to `per_source` preprocessed images of each source and class (`bins` divides 256).
 

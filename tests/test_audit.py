@@ -557,3 +557,12 @@ def test_the_search_finds_exactly_the_sizes_that_brute_force_finds(columns: tupl
     }
     assert set(zip(found["positives"], found["negatives"], strict=True)) == brute
     assert (7, 11) in brute and found["distance"].is_monotonic_increasing
+
+
+def test_what_the_prose_quotes_is_plain_and_formats(report: audit.Report) -> None:
+    shares = detection.detection_share(detection.detection_table(0, tables=20))
+    quoted = published.headline(report, shares)
+    assert {type(value) for value in quoted.values()} <= {int, float, str}
+    assert (quoted["size_rounded"], quoted["size_cut"], quoted["size_none"]) == ("72 + 2,988", "72 + 3,000", "no")
+    assert (quoted["gain_relative"], quoted["gain_difference"], quoted["gains"]) == (19, 3, 20)
+    assert quoted["pairs_needed"] == 6 and quoted["noticed_most"] > quoted["noticed_two"]

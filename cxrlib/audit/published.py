@@ -221,7 +221,7 @@ def headline(report: Report, shares: pd.DataFrame) -> dict[str, Any]:
         "short": int(most["decimals"].iloc[-1]),
         "acnn": int(parts["ACNN", "whole"]),
         "acnn_dense": int(parts["ACNN", "head, largest layer's weights"]),
-        "acnn_share": 100 * parts["ACNN", "head, largest layer's weights"] / parts["ACNN", "whole"],
+        "acnn_share": float(100 * parts["ACNN", "head, largest layer's weights"] / parts["ACNN", "whole"]),
         "acnn_kernels": int(parts["ACNN", "trunk, convolution kernels"]),
         "resnet": int(parts["ResNet-50", "whole"]),
         **_sizes(paper),

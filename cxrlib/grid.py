@@ -7,9 +7,10 @@ from typing import Any
 from cxrlib.config import RunConfig
 from cxrlib.paper import BASELINES, TABLE_2, PaperRow
 from cxrlib.protocols import PROTOCOLS
+from cxrlib.released import factor_settings
 
 BETA_SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-PARTS = ("combined", "augmented", "sweep")
+PARTS = ("combined", "augmented", "sweep", "factorial")
 """Parts of the grid, in the order of their worth; the baselines of Minaee et al. belong to the first."""
 
 BEST = max(TABLE_2, key=lambda row: row.bacc)
@@ -42,6 +43,9 @@ def _settings(part: str) -> Iterator[dict[str, Any]]:
     if part == "sweep":
         for beta in BETA_SWEEP:
             yield {**_of(BEST), "beta": beta, "protocol": "clean"}
+        return
+    if part == "factorial":
+        yield from factor_settings()
         return
     rows = sorted((row for row in TABLE_2 if row.cohort == part), key=lambda row: row != BEST)
     for row in (*rows, *(BASELINES if part == "combined" else ())):

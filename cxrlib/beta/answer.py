@@ -8,12 +8,17 @@ MOVED = "threshold moved"
 
 
 def answer(check: pd.DataFrame, pairs: pd.DataFrame, live: pd.DataFrame | None = None) -> str:
+    """The two sentences of `answer_sentences` as one text."""
+    return " ".join(answer_sentences(check, pairs, live))
+
+
+def answer_sentences(check: pd.DataFrame, pairs: pd.DataFrame, live: pd.DataFrame | None = None) -> tuple[str, str]:
     """Two sentences: what the weight is in theory, and what it was in the records (else in the live experiment).
 
     check: `threshold.check_known_eta`; pairs: `study.pairs` of the records; live: `study.equivalence` of the live
     experiment, quoted only where no pair is recorded.
     """
-    return f"{_theory(check)} {_records(pairs, live)}"
+    return _theory(check), _records(pairs, live)
 
 
 def _theory(check: pd.DataFrame) -> str:

@@ -43,8 +43,8 @@ def effective_beta(record: Record) -> float | None:
 def configuration(record: Record) -> tuple[object, ...]:
     """What two records must share to differ by weight and seed alone: the rest of their config and their inputs."""
     config = {name: value for name, value in record.config.to_dict().items() if name not in TWINS}
-    if record.config.beta is not None:  # what the protocol does without beta is not used
-        config["protocol"] = record.config.rules.name.replace("+loss_without_beta=cross_entropy", "")
+    parts = record.config.rules.name.split("+")  # the loss without beta is settled by `effective_beta`
+    config["protocol"] = "+".join(part for part in parts if not part.startswith("loss_without_beta="))
     return (
         *sorted((name, str(value)) for name, value in config.items()),
         tuple(sorted(record.inputs.items(), key=str)),

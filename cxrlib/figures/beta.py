@@ -1,6 +1,7 @@
 """Figures of the chapter on what the weight does; each `plot_…` shows a table made in `cxrlib.beta`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.special import expit
 
 from cxrlib.beta.calibration import reliability
@@ -132,6 +134,7 @@ def plot_rules(table: pd.DataFrame, label: str = "balanced accuracy") -> Figure:
         axis.hlines(places, table[f"{name}_low"], table[f"{name}_high"], color=PALETTE["blue"])
         axis.plot(table[name], places, "o", color=PALETTE["blue"])
         axis.set(xlabel=title)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_yticks(places, names)
     axes[1].axvline(0, color=PALETTE["grey"], lw=1)
     return figure
@@ -160,7 +163,9 @@ def plot_cost_curves(curves: pd.DataFrame) -> Figure:
     """Cost curves: a straight line a weight, the oracle's envelope below them."""
     figure, axis = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
     lines = [name for name in curves["curve"].unique() if name.startswith("β")]
-    styles = {name: (colour, "-", 1.2) for name, colour in zip(lines, _colours(len(lines)), strict=True)}
+    styles: dict[str, tuple[Any, str, float]] = {
+        name: (colour, "-", 1.2) for name, colour in zip(lines, _colours(len(lines)), strict=True)
+    }
     styles |= {"oracle threshold": ("black", "-", 2.2), "trivial": (PALETTE["grey"], ":", 1.5)}
     for name, (colour, dashes, width) in styles.items():
         part = curves[curves["curve"] == name]
@@ -201,7 +206,10 @@ def plot_decision_curves(curves: pd.DataFrame) -> Figure:
     colours = dict(zip(bases, _colours(len(bases)), strict=True))
     for name, part in curves.groupby("curve", sort=False):
         base = str(name).removesuffix(", corrected")
-        style = {"color": colours.get(base, PALETTE["grey"]), "linestyle": "--" if base != name else "-"}
+        style = {
+            "color": colours.get(base, PALETTE["grey"]),
+            "linestyle": "--" if base != name else ":" if base == "treat none" else "-",
+        }
         axis.plot(part["threshold"], part["net_benefit"], label=str(name), **style)
     top = float(curves["net_benefit"].max())
     axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.25 * top, 1.1 * top))

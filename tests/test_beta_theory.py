@@ -1,0 +1,161 @@
+"""The weight as a threshold where the probability is known, and the arithmetic of costs and calibration."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from cxrlib.beta import calibration, costs, threshold
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.metrics import ConfusionMatrix
+
+
+def test_equivalence_holds_to_the_stated_tolerance():
+    check = threshold.check_known_eta()
+    assert check["pointwise"].max() <= threshold.TOLERANCE
+    assert check["fitted"].max() <= threshold.FIT_TOLERANCE
+    assert (check["fitted_threshold"] - check["threshold"]).abs().max() <= threshold.FIT_TOLERANCE
+
+
+def test_a_wrong_loss_would_be_noticed(monkeypatch):
+    real = threshold.weighted_cross_entropy
+    monkeypatch.setattr(threshold, "weighted_cross_entropy", lambda z, y, b, reduction: real(z, y, b**1.001, reduction))
+    assert threshold.check_known_eta(betas=(0.25, 4.0))["pointwise"].min() > threshold.TOLERANCE
+
+
+def test_a_misspecified_model_parts_from_the_threshold():
+    table = threshold.misspecified_table((0.25, 1.0, 4.0)).set_index("beta")
+    assert table.loc[1.0, "decided_differently"] == 0
+    assert (table.loc[[0.25, 4.0], "decided_differently"] > 0.01).all()
+    assert abs(table.loc[4.0, "slope"] - table.loc[1.0, "slope"]) > 0.05
+
+
+def test_the_unequal_problem_states_its_own_posterior():
+    problem = threshold.UNEQUAL
+    x, labels, weights = problem.population()
+    half = len(x) // 2
+    near = np.abs(x[:half]) < 5
+    ratio = weights[half:][near] / weights[:half][near]
+    np.testing.assert_allclose(problem.log_odds(x[:half][near]), np.log(ratio), atol=1e-9)
+    assert weights[labels == 1].sum() == pytest.approx(problem.prevalence, rel=1e-6)
+
+
+@given(st.floats(0.01, 100))
+def test_weight_and_threshold_are_inverse(beta):
+    t = float(threshold.threshold(beta))
+    assert float(threshold.weight(t)) == pytest.approx(beta, rel=1e-9)
+    assert float(threshold.moved(logit(t), beta)) == pytest.approx(0, abs=1e-9)
+
+
+def test_logit_adjustment_decides_as_the_balancing_weight():
+    z = np.linspace(-5, 5, 101)
+    adjusted = threshold.logit_adjusted(z, 0.1)
+    np.testing.assert_allclose(adjusted, threshold.moved(z, threshold.balancing_weight(0.1)))
+    assert threshold.balancing_weight(0.1) == pytest.approx(9)
+
+
+@pytest.fixture
+def predictions() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    y = (rng.random(400) < 0.25).astype(int)
+    return y, np.round(rng.normal(1.5 * y - 1.2, 1.0), 2)  # rounded: with ties
+
+
+@given(st.floats(-4, 4))
+def test_operating_points_are_those_of_the_confusion_matrix(cut):
+    rng = np.random.default_rng(3)
+    y = (rng.random(120) < 0.3).astype(int)
+    z = np.round(rng.normal(y, 1.0), 1)
+    tp, fp = (z[y == 1] > cut).mean(), (z[y == 0] > cut).mean()
+    assert costs.Roc.of(y, z).at(cut) == pytest.approx((tp, 1 - fp))
+
+
+def test_net_benefit_is_the_published_formula(predictions):
+    y, z = predictions
+    p, n = expit(z), len(y)
+    table = costs.decision_curve(y, p, [0.1, 0.25, 0.5])
+    for row in table.itertuples():
+        tp, fp = ((p >= row.threshold) & (y == 1)).sum(), ((p >= row.threshold) & (y == 0)).sum()
+        odds = row.threshold / (1 - row.threshold)
+        assert row.model == pytest.approx(tp / n - fp / n * odds)
+        assert row.all == pytest.approx(y.mean() - (1 - y.mean()) * odds)
+    assert (table["none"] == 0).all()
+    assert costs.net_benefit(1.0, 0.0, 0.3, 0.3) == pytest.approx(0)  # treating all is worth nothing at the prevalence
+
+
+def test_expected_cost_by_counting(predictions):
+    y, z = predictions
+    matrix = ConfusionMatrix.from_probabilities(y, expit(z))
+    sensitivity, specificity = matrix.tp / matrix.positives, matrix.tn / matrix.negatives
+    counted = (matrix.fn * 7 + matrix.fp * 2) / matrix.total
+    assert costs.expected_cost(sensitivity, specificity, y.mean(), 7, 2) == pytest.approx(counted)
+
+
+def test_cost_curve_is_the_lower_envelope(predictions):
+    y, z = predictions
+    roc = costs.Roc.of(y, z)
+    curve = costs.cost_curve(roc, steps=11)
+    for pc, best in zip(curve["pc"], curve["best"], strict=True):
+        assert best == pytest.approx(
+            min((1 - s) * pc + (1 - t) * (1 - pc) for s, t in zip(roc.sensitivity, roc.specificity, strict=True))
+        )
+    assert (curve["best"] <= curve["trivial"] + 1e-12).all()
+
+
+def test_on_calibrated_probabilities_the_weight_asked_for_has_no_regret():
+    t = np.linspace(0.005, 0.995, 100)  # one score a stratum of 200 images, calibrated by construction
+    positives = np.round(200 * t).astype(int)
+    y = np.concatenate([np.r_[np.ones(k, int), np.zeros(200 - k, int)] for k in positives])
+    z = np.repeat(logit(t), 200)
+    roc, trained = costs.Roc.of(y, z), float(y.mean())
+    for prevalence, fn, fp in ((trained, 1, 1), (0.1, 10, 1), (0.7, 1, 3)):
+        beta = costs.weight_for(fn, fp, prevalence, trained)
+        at = roc.at(-np.log(beta))
+        assert costs.regret(*at, roc, prevalence, fn, fp) == pytest.approx(0, abs=1e-9)
+        assert costs.regret(*roc.at(-np.log(30 * beta)), roc, prevalence, fn, fp) > 0.01
+    assert costs.bayes_threshold(5, 1) == pytest.approx(float(threshold.threshold(5)))
+
+
+def test_ece_and_reliability_by_hand():
+    y, p = np.array([0, 1, 1, 1]), np.array([0.1, 0.15, 0.9, 0.8])
+    table = calibration.reliability(y, p, bins=2)
+    np.testing.assert_allclose(table.to_numpy(), [[2, 0.125, 0.5], [2, 0.85, 1.0]])
+    assert calibration.expected_calibration_error(y, p, bins=2) == pytest.approx(0.5 * 0.375 + 0.5 * 0.15)
+    assert calibration.brier(y, p) == pytest.approx(np.mean((p - y) ** 2))
+    assert calibration.reliability(y, p, bins=2, strategy="mass")["images"].tolist() == [2, 2]
+
+
+def test_temperature_is_found_again_and_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, 20_000)
+    y = (rng.random(20_000) < expit(z)).astype(int)
+    assert calibration.fit_temperature(y, 3 * z) == pytest.approx(3, rel=0.03)
+    model = LogisticRegression().fit(z[:500, None], y[:500])
+    scaled = CalibratedClassifierCV(FrozenEstimator(model), method="temperature").fit(z[:, None], y)
+    ours = calibration.fit_temperature(y, model.decision_function(z[:, None]))
+    expected = expit(model.decision_function(z[:5, None]) / ours)
+    np.testing.assert_allclose(scaled.predict_proba(z[:5, None])[:, 1], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (ParameterError, lambda: threshold.threshold(0)),
+        (ParameterError, lambda: threshold.logit_adjusted([0.0], 1.0)),
+        (ParameterError, lambda: threshold.weight(1.0)),
+        (ParameterError, lambda: costs.net_benefit(1, 1, 0.5, 1.0)),
+        (ParameterError, lambda: costs.bayes_threshold(0, 1)),
+        (ParameterError, lambda: costs.expected_cost(1, 1, 1.5, 1, 1)),
+        (DataError, lambda: costs.Roc.of([1, 1], [0.1, 0.2])),
+        (DataError, lambda: calibration.fit_temperature([1, 1], [0.1, 0.2])),
+        (DataError, lambda: calibration.reliability([0, 1], [0.5, 1.5])),
+        (ParameterError, lambda: calibration.reliability([0, 1], [0.5, 0.5], strategy="both")),
+    ],
+)
+def test_what_cannot_be_is_refused(error, call):
+    with pytest.raises(error):
+        call()

@@ -524,6 +524,13 @@ def test_figures_show_what_their_tables_hold(report: audit.Report) -> None:
     meet = strips[(strips["tp"] == 40) & (strips["column"] != "Sensitivity")]
     assert meet["first"].max() == meet["last"].min() == 2787
     assert figures.plot_strips(strips, row).axes
+    points = published.definition_points(report, "PPCR")
+    crosses = [
+        line
+        for line in figures.plot_definition(points, "PPCR", "ppcr", "accuracy").axes[1].lines
+        if line.get_marker() == "x"
+    ]
+    assert [tuple(line.get_ydata()) for line in crosses] == [(0.9908,), (0.9299,)]
 
 
 def test_the_figures_stand_a_table_without_findings() -> None:

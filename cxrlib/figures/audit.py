@@ -13,7 +13,7 @@ from cxrlib.audit.lattice import bounds, strip
 from cxrlib.audit.quantities import QUANTITIES
 from cxrlib.audit.report import Report
 from cxrlib.audit.table import Row
-from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, WIDE
+from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}
 _READINGS = {"nearest": "digits rounded", "truncated": "digits cut off", "either": "digits rounded or cut off"}
@@ -59,18 +59,27 @@ def plot_intervals(table: pd.DataFrame) -> Figure:
 
 def plot_definition(points: pd.DataFrame, column: str, stated: str, found: str) -> Figure:
     """A printed column against its header's definition and the one found, both from the rows' own printed rates."""
-    figure, axis = plt.subplots(figsize=NARROW)
-    axis.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1, linestyle="--")
-    if found != stated:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")
+    for axis in (left, right):
+        axis.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1, linestyle="--")
+        if found != stated:
+            label = f"{_name(stated)}, as defined"
+            axis.plot(points["stated"], points["printed"], "s", color=PALETTE["orange"], label=label)
         axis.plot(
-            points["stated"], points["printed"], "s", color=PALETTE["orange"], label=f"{_name(stated)}, as defined"
+            points["found"], points["printed"], "o", color=PALETTE["blue"], mfc="none", mew=1.5, label=_name(found)
         )
-    axis.plot(points["found"], points["printed"], "o", color=PALETTE["blue"], mfc="none", mew=1.5, label=_name(found))
+        axis.set(
+            xlabel="from the row's own rates", ylabel=f"printed as {column}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03)
+        )
+    left.legend(loc="center")
     for line in points[points["status"] == IMPOSSIBLE].itertuples():
-        at = (line.found, line.printed)
-        axis.annotate(f"row {line.row}", at, (-6, -4), textcoords="offset points", ha="right", va="top", fontsize=9)
-    axis.set(xlabel="from the row's own rates", ylabel=f"printed as {column}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    axis.legend(loc="center")
+        right.plot(line.found, line.printed, "x", color=STATUS_COLOURS[IMPOSSIBLE], ms=9, mew=2)
+        right.annotate(f"row {line.row}", (line.found, line.printed), (9, -4), textcoords="offset points", fontsize=10)
+    low, high = (
+        float(end) for end in (points[["found", "printed"]].min().min(), points[["found", "printed"]].max().max())
+    )
+    room = 0.05 * max(high - low, 0.01)
+    right.set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
     return figure
 
 

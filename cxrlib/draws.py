@@ -18,6 +18,10 @@ from cxrlib.paper import TABLE_1
 
 SIZE = {row.cohort: row for row in TABLE_1}
 MOST_ABNORMAL = 0.5  # upper bound of the share of negatives with a finding
+MOST_RESERVED = (
+    0.6  # of the adults with a finding, kept for pretraining: half, or up to this if children cannot fill it
+)
+SMALLEST = 8  # COVID-19 images of either part in a scaled-down phantom edition
 EXTERNAL_SOURCES = ("hannover", "actualmed")  # kept for external tests: never drawn
 FRONTAL_VIEWS = ("PA", "AP", "AP Supine")
 LATERAL_VIEWS = ("L",)
@@ -40,7 +44,8 @@ def draw(edition: Edition, seed: int) -> Draw:
     """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
     table = edition.images.assign(component=edition.components, repeat=edition.repeats)
     rng = np.random.default_rng(seed)
-    drawn = _published(table, rng) if edition.name == "original" else _stand_in(table, rng)
+    original, phantom = edition.name == "original", edition.name == "phantom"
+    drawn = _published(table, rng) if original else _stand_in(table, rng, scaled=phantom)
     for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
         empty = {"covid", "non_covid"} - set(rows["label"])
         if empty:
@@ -90,28 +95,33 @@ def _fit(sizes: Mapping[str, int], available: int) -> dict[str, int]:
     return {str(k): int(v) for k, v in apportion(min(int(wanted.sum()), available), wanted).items()}
 
 
-def _stand_in(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
+def _stand_in(table: pd.DataFrame, rng: np.random.Generator, scaled: bool) -> Draw:
+    """The draw for an edition without COVIDX-Ray-5K; `scaled` shrinks the COVID-19 sizes as the negatives'."""
     paper, pretraining = SIZE["covidx_ray_5k"], SIZE["pretraining"]
-    owner: dict[int, str] = {}
-    covid = _draw_covid(table, {"test": paper.test_covid or 0, "train": paper.train_covid}, owner, rng)
-
-    pool = negatives(table)
+    pool, children = negatives(table), paediatric_findings(table)
     healthy, abnormal = pool[pool["healthy"].astype(bool)], pool[~pool["healthy"].astype(bool)]
-    sizes = {"test": paper.test_non_covid or 0, "train": paper.train_non_covid}
-    ill = _fit(sizes, min(len(abnormal) // 2, round(MOST_ABNORMAL * sum(sizes.values()))))
-    well = {part: size - ill[part] for part, size in sizes.items()}
-    well = _fit({**well, "pretraining": pretraining.train_non_covid}, len(healthy))
-    drawn_ill = draw_disjoint(abnormal, ill, owner, rng)
-    drawn_well = draw_disjoint(healthy, well, owner, rng)
+    owner: dict[int, str] = {}
 
-    wanted = pretraining.train_covid  # adults first: half of those with a finding were left for this
-    diseased = draw_disjoint(abnormal, {"pretraining": wanted}, owner, rng)["pretraining"]
-    fill = {"pretraining": wanted - len(diseased)}
-    children = draw_disjoint(paediatric_findings(table), fill, owner, rng)["pretraining"]
+    positives = {"test": paper.test_covid or 0, "train": paper.train_covid}
+    sizes = {"test": paper.test_non_covid or 0, "train": paper.train_non_covid}
+    diseased, well = pretraining.train_covid, pretraining.train_non_covid
+    if scaled:
+        share = min(1.0, len(pool) / (sum(sizes.values()) + diseased + well))
+        positives = {part: min(size, max(round(size * share), SMALLEST)) for part, size in positives.items()}
+    covid = _draw_covid(table, positives, owner, rng)
+
+    reserved = min(max(len(abnormal) / 2, diseased - len(children)), MOST_RESERVED * len(abnormal))
+    ill = _fit(sizes, min(int(len(abnormal) - reserved), round(MOST_ABNORMAL * sum(sizes.values()))))
+    normal = {part: size - ill[part] for part, size in sizes.items()}
+    normal = _fit({**normal, "pretraining": well}, len(healthy))
+    drawn_ill = draw_disjoint(abnormal, ill, owner, rng)
+    drawn_well = draw_disjoint(healthy, normal, owner, rng)
+    adults = draw_disjoint(abnormal, {"pretraining": diseased}, owner, rng)["pretraining"]
+    fill = draw_disjoint(children, {"pretraining": diseased - len(adults)}, owner, rng)["pretraining"]
     return Draw(
         train=pd.concat([covid["train"], drawn_ill["train"], drawn_well["train"]], ignore_index=True),
         test=pd.concat([covid["test"], drawn_ill["test"], drawn_well["test"]], ignore_index=True),
-        pretraining=_as_diseased(pd.concat([diseased, children]), drawn_well["pretraining"]),
+        pretraining=_as_diseased(pd.concat([adults, fill]), drawn_well["pretraining"]),
     )
 
 

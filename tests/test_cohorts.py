@@ -203,6 +203,27 @@ def test_too_few_images_shrink_every_part_in_proportion():
     assert ours["train_covid"] / ours["test_covid"] == pytest.approx(31 / 40, rel=0.15)
 
 
+@pytest.mark.parametrize("scale", ["0.01", "0.05", "1"])
+def test_phantoms_play_every_role_at_any_scale(monkeypatch, scale):
+    monkeypatch.setenv("CXR_PHANTOM_SCALE", scale)
+    table = table_1_beside_ours(load_edition("phantom"), 0).set_index(["cohort", "protocol"])
+    sizes = table.loc[("covidx_ray_5k", "clean")]
+    if scale == "1":
+        assert (sizes["train_covid"], sizes["train_non_covid"], sizes["test_covid"], sizes["test_non_covid"]) == (
+            31,
+            2000,
+            40,
+            3000,
+        )
+        assert tuple(table.loc[("pretraining", "clean"), ["train_covid", "train_non_covid"]]) == (1500, 1500)
+    else:
+        assert sizes["train_covid"] == sizes["test_covid"] == draws.SMALLEST
+        assert table.loc[("pretraining", "clean"), ["train_covid", "train_non_covid"]].gt(10).all()
+    assert table.loc[("combined", "clean"), "train_covid"] > 0
+    assert table.loc[("combined", "released"), "covid_overlap"] == sizes["test_covid"]
+    assert table.loc[("combined", "clean"), "covid_overlap"] == 0
+
+
 def test_without_candidates_other_frontal_covid_images_stand_in():
     images = open_table().assign(covidx_candidate=False)
     images.loc[images["source"] == "ieee", "patient_id"] = None

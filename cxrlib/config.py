@@ -156,14 +156,14 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """The config that `to_dict` wrote; a missing or unknown key is a ParameterError."""
+        """The config that `to_dict` wrote; a field added since then takes its default, an unknown one is an error."""
         expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            wrong = sorted(set(values) ^ expected)
+        unknown = sorted(set(values) - expected)
+        if unknown:
             raise ParameterError(
-                f"a run's config must have exactly the known fields; missing or unknown: {', '.join(wrong)}."
+                f"a run's config has no field '{unknown[0]}'; known are {', '.join(sorted(expected))}."
             )
-        return cls(**values)
+        return cls(**{name: values.get(name, RUN_PARAMETER[name].default) for name in expected})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

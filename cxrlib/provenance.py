@@ -20,7 +20,7 @@ from cxrlib.storage import digest
 
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
-    "acnn", "augmentation", "cohorts", "components", "draws", "hashing", "head", "images", "learner", "loaders", "losses", "networks",
+    "acnn", "augmentation", "head", "images", "learner", "loaders", "losses", "networks",
     "precision", "pretraining", "protocols", "runs", "samples", "store",
 )  # fmt: skip
 
@@ -43,7 +43,10 @@ def _git(*arguments: str) -> str:
 
 @cache
 def training_code() -> str:
-    """Digest of the statements of the modules that decide a run's numbers; comments, docstrings and layout do not count."""
+    """Digest of the statements of the modules that train; comments, docstrings and layout do not count.
+
+    What the cohorts draw has a digest of its own in a run's inputs.
+    """
     package = Path(__file__).parent
     return digest({name: _statements(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.config import RunConfig
+from cxrlib.config import RUN_PARAMETER, RunConfig
 from cxrlib.errors import ParameterError, RecordError
 from cxrlib.paths import results_root
 from cxrlib.provenance import training_code
@@ -27,7 +27,7 @@ class Record:
     """Everything a run left: config, inputs, metrics, predictions, history and provenance."""
 
     config: RunConfig
-    inputs: Mapping[str, str | None]  # data: the edition's digest; weights: of the initial weights
+    inputs: Mapping[str, str | None]  # digests of the edition (data), the images drawn (samples), the initial weights
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame  # PREDICTION_COLUMNS, a row per validation and test image
     history: pd.DataFrame  # a row an epoch
@@ -62,8 +62,12 @@ class Record:
 
 
 def run_key(config: RunConfig, inputs: Mapping[str, str | None]) -> str:
-    """Readable name of a run plus 12 hexadecimal digits of the digest of config and inputs."""
-    identity = digest({"format": FORMAT, "config": config.to_dict(), "inputs": dict(inputs)})[:12]
+    """Readable name of a run plus 12 hexadecimal digits of the digest of config and inputs.
+
+    Fields at their default do not enter the digest, so a field that is added later leaves old keys as they are.
+    """
+    settings = {name: value for name, value in config.to_dict().items() if value != RUN_PARAMETER[name].default}
+    identity = digest({"format": FORMAT, "config": settings, "inputs": dict(inputs)})[:12]
     beta = "none" if config.beta is None else f"{config.beta:g}"
     protocol = config.protocol.replace("=", ".")
     parts = (

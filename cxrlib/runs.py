@@ -23,7 +23,7 @@ from cxrlib.precision import best_device, compute_dtype, make_deterministic
 from cxrlib.pretraining import pretrained_trunk, pretraining_key
 from cxrlib.provenance import Stopwatch
 from cxrlib.records import Record, find_record, run_key, save_record
-from cxrlib.samples import Samples, prepare
+from cxrlib.samples import Samples, prepare, selection_digest
 from cxrlib.storage import atomic_path
 from cxrlib.weights import imagenet_digest, load_imagenet
 
@@ -43,13 +43,14 @@ def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False) 
 
 
 def run_inputs(config: RunConfig, edition: Edition) -> dict[str, str | None]:
-    """What the run starts from besides its config: digests of the data and of the initial weights."""
+    """What the run starts from besides its config: digests of the edition, of the images drawn from it and of the
+    initial weights."""
     weights = None
     if config.pretraining == "imagenet":
         weights = imagenet_digest(config.model)
     elif config.pretraining == "chestxray":
         weights = pretraining_key(config, edition)
-    return {"data": edition.digest, "weights": weights}
+    return {"data": edition.digest, "samples": selection_digest(config, edition), "weights": weights}
 
 
 def recorded(config: RunConfig, edition: Edition) -> Record | None:

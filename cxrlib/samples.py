@@ -5,17 +5,19 @@ by image or by patient. Pixels stay uint8.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from cxrlib.augmentation import augment
-from cxrlib.cohorts import build_cohort
+from cxrlib.cohorts import CohortSplit, build_cohort
 from cxrlib.config import RunConfig
 from cxrlib.editions import Edition
 from cxrlib.errors import DataError
 from cxrlib.protocols import Protocol
+from cxrlib.storage import digest
 from cxrlib.store import ImageStore, open_store
 
 DOCUMENTED_SPLIT_SEED = 42  # of the released code's validation split
@@ -54,7 +56,7 @@ class RunSamples:
 
 def prepare(config: RunConfig, edition: Edition) -> RunSamples:
     """The arrays of a run; raises DataError if a class is missing from any part."""
-    cohort = build_cohort(edition, config.cohort, config.rules, config.seed)
+    cohort = _cohort(edition, config.cohort, config.protocol, config.seed)
     store = open_store(edition.images, config.image_size)
     train, lost_train = load_samples(store, cohort.train)
     test, lost_test = load_samples(store, cohort.test)
@@ -69,6 +71,19 @@ def prepare(config: RunConfig, edition: Edition) -> RunSamples:
             )
     left_out = pd.concat([cohort.removed[["image_id", "reason"]], lost_train, lost_test], ignore_index=True)
     return RunSamples(train, valid, test, left_out)
+
+
+@lru_cache(maxsize=64)
+def _cohort(edition: Edition, cohort: str, protocol: str, seed: int) -> CohortSplit:
+    return build_cohort(edition, cohort, Protocol.parse(protocol), seed)
+
+
+def selection_digest(config: RunConfig, edition: Edition) -> str:
+    """SHA-256 of what the protocol and the seed draw: each part's images with label, component and overlap."""
+    cohort = _cohort(edition, config.cohort, config.protocol, config.seed)
+    columns = ["image_id", "label", "component"]
+    train, test = cohort.train[columns], cohort.test[[*columns, "overlap"]]
+    return digest({"train": train.astype(str).to_numpy().tolist(), "test": test.astype(str).to_numpy().tolist()})
 
 
 def divide(samples: Samples, rules: Protocol, fraction: float, seed: int, augmented: bool) -> tuple[Samples, Samples]:

@@ -109,11 +109,14 @@ def disputed_images(edition: Edition) -> pd.DataFrame:
     return table.agg(images=("image_id", "size"), pictures=("repeat", "nunique")).reset_index()
 
 
-def open_images(edition: Edition, size: int, seed: int = 0) -> ImageStore:
-    """The edition's image store; of generated images, which cannot be unreadable, only as many as are shown."""
+def open_images(edition: Edition, size: int, seed: int = 0, per_source: int = PER_SOURCE) -> ImageStore:
+    """The edition's image store; of generated images, which cannot be unreadable, only as many as are shown.
+
+    `per_source`: generated images of each class and source.
+    """
     images = edition.images
     if edition.name == "phantom":
-        images = _shuffled(images, seed).groupby(["label", "source"]).head(PER_SOURCE)
+        images = _shuffled(images, seed).groupby(["label", "source"]).head(per_source)
     return open_store(images, size)
 
 

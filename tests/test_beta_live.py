@@ -205,3 +205,16 @@ def test_the_sliders_are_labelled_and_the_numbers_shown(evidence, project, tmp_p
 def test_the_experiment_does_not_disturb_torch_defaults(data):
     experiment.fit(data, WeightedCrossEntropy(1.0))
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.real_data
+def test_the_live_experiment_runs_on_real_radiographs(real_data):
+    from cxrlib.editions import load_edition
+
+    edition = load_edition("open")
+    made = experiment.thumbnails(edition, seed=0, images=300, side=8, size=32)
+    table = experiment.cross_validate(made, betas=(0.25, 4.0), outer=2, inner=2)
+    judged = alternatives.ranking_table(table, draws=20)
+    assert (judged["auroc"] > 0.7).all()
+    assert edition.short in experiment.evidence(edition, made, table, 0).source
+    assert (study.equivalence(table)["share_of_shift"] > 0.2).all()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from packaging.version import Version
 from cxrlib import __version__, pins
 
 FILES = ("pyproject.toml", "requirements.lock", "environment.yml", "CITATION.cff", "cxrlib/__init__.py")
+SOURCES = ("cxrlib", "chapters", "tests", "_static", "workflow")
 
 
 @pytest.fixture
@@ -78,3 +80,12 @@ def test_torch_and_torchvision_are_a_pair(project: Path) -> None:
     (torch,), (torchvision,) = locked["torch"], locked["torchvision"]
     assert Version(torch).minor == Version(torchvision).minor - 15  # 2.11 + 0.26, 2.12 + 0.27
     assert "+" not in torch + torchvision, "a local build cannot be installed elsewhere"
+
+
+def test_no_source_is_hidden_from_a_clone_by_gitignore(project: Path) -> None:
+    command = ["git", "-C", str(project), "ls-files", "--others", "--ignored", "--exclude-standard", "--", *SOURCES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    hidden = [line for line in done.stdout.splitlines() if "__pycache__" not in line and not line.endswith(".pyc")]
+    assert hidden == []

@@ -33,7 +33,7 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "06_discussion": (*_DATA, _RECORDS),
     "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
     "08_released_code": (*_DATA, _RECORDS),
-    "10_beta": (*_DATA, RUN_PARAMETER["profile"]),
+    "10_beta": (*_DATA, _RECORDS),
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

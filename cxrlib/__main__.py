@@ -16,6 +16,7 @@ COMMANDS = {
     "fetch": ("cxrlib.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.study", "list, plan and run the grid of configurations"),
+    "check": ("cxrlib.check.command", "what is wrong with a collection before anything is trained on it"),
     "audit": ("cxrlib.audit.command", "what in a printed table of results cannot be true"),
     "bench": ("cxrlib.bench", "training loop beside a bare torch step, image cache, memory"),
 }

@@ -92,6 +92,13 @@ def test_a_strict_build_is_whole(built: Path) -> None:
     book.check_book(built / "_build/html", built)
 
 
+def test_what_stands_under_a_condition_is_not_promised(tmp_path: Path) -> None:
+    (tmp_path / "chapters").mkdir()
+    code = "if data is not None:\n    show_figure(figure, data, 'line', 'a test')\nshow_table(data, f'{x}', 'a test')"
+    write_chapter(tmp_path, "03_three", new_code_cell(code, metadata=FIGURE))
+    assert book.expected_outputs(tmp_path / "chapters/03_three.ipynb") == book.Promise((), (), 1)
+
+
 def test_only_the_image_is_the_figure(built: Path) -> None:
     text = (built / "_build/html/chapters/01_one.html").read_text()
     assert text.count("<figure") == 1
@@ -115,7 +122,7 @@ PAGE = "_build/html/chapters/01_one.html"
         ("<figcaption>.*?</figcaption>", "", "no caption"),
         ('download="table.csv"', 'download="else.csv"', "the data of 'table' (CSV) are missing"),
         ('download="table.csv"', "", "1 downloads, but 2 figures and tables"),
-        ("<tbody>.*?</tbody>", "<tbody></tbody>", "a table has no rows"),
+        ("<thead>.*?</thead>", "", "a table has no columns"),
         ("<h1>.*?</h1>", "", "no title"),
         ("</body>", '<script src="https://cdn.example/x.js"></script></body>', "loads https://cdn.example/x.js"),
         ("</body>", "<style>@import '//fonts.example/f.css';</style></body>", "loads //fonts.example/f.css"),

@@ -68,6 +68,13 @@ def test_the_table_of_contents_holds_every_notebook_and_no_other() -> None:
 
 
 @every_notebook
+def test_the_front_page_leads_to_the_chapter(notebook: Path) -> None:
+    label = re.match(r"\((sec-[\w-]+)\)=\n# ", nbformat.read(notebook, as_version=4).cells[0].source)
+    assert label, "the first cell begins with a label and the title"
+    assert f"{{ref}}`{label[1]}`" in (project_root() / "index.md").read_text()
+
+
+@every_notebook
 def test_the_parameters_are_those_of_the_chapter(notebook: Path) -> None:
     assert declared(parameters_cell(notebook).source) == [declaration(p) for p in CHAPTERS[notebook.stem]]
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "info": ("cxrlib.info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.study", "list, plan and run the grid of configurations"),
     "check": ("cxrlib.check.command", "what is wrong with a collection before anything is trained on it"),
+    "own": ("cxrlib.own.command", "train on a folder of your own and write a report on it"),
     "audit": ("cxrlib.audit.command", "what in a printed table of results cannot be true"),
     "bench": ("cxrlib.bench", "training loop beside a bare torch step, image cache, memory"),
 }

@@ -47,7 +47,7 @@ def _clean(folder: Path, seed: int, patients: int) -> pd.DataFrame:
     kinds = [kind for kind in ("covid", "normal") for _ in range(patients + SPARE)]
     pixels = phantom.render([spec.path(kind, number, number) for number, kind in enumerate(kinds)], SIDE)
     unlike = _unlike(pixels)
-    rows = []
+    rows: list[dict[str, str]] = []
     for label, kind in (("covid", "covid"), ("non_covid", "normal")):
         for place, index in enumerate([i for i in unlike if kinds[i] == kind][:patients]):
             number = len(rows)

@@ -1,0 +1,44 @@
+"""Figures of a report on data of one's own."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from cxrlib.figures.style import CLASS_COLOURS, PALETTE, WIDE
+
+
+def plot_division(counts: pd.DataFrame) -> Figure:
+    """Images of each part and class; `counts` as `Division.counts` gives them."""
+    figure, axis = plt.subplots(figsize=WIDE)
+    sns.barplot(counts, x="part", y="images", hue="label", palette=CLASS_COLOURS, errorbar=None, ax=axis)
+    for bars in axis.containers:
+        axis.bar_label(bars)  # type: ignore[arg-type]
+    axis.set(xlabel="part", ylabel="images")
+    axis.legend(title=None)
+    return figure
+
+
+def plot_association(table: pd.DataFrame) -> Figure:
+    """Balanced accuracy of each attribute that is no picture; `table` as `check.association.association` gives it."""
+    figure, axis = plt.subplots(figsize=(8.0, 3.2))
+    sns.barplot(table, y="attribute", x="bacc", color=PALETTE["sky"], ax=axis)
+    if len(table):
+        axis.axvline(float(table["chance"].iloc[0]), color=PALETTE["red"], linestyle="--", label="99 % of chance")
+        axis.legend(loc="lower right")
+    axis.axvline(0.5, color=PALETTE["grey"])
+    axis.set(xlim=(0, 1), xlabel="balanced accuracy of the label guessed without the picture", ylabel="")
+    return figure
+
+
+def plot_against_baseline(table: pd.DataFrame) -> Figure:
+    """Network beside thumbnail baseline with 95 % intervals; `table` as `own.report.against_baseline` gives it."""
+    figure, axis = plt.subplots(figsize=WIDE)
+    for place, (who, rows) in enumerate(table.groupby("by", sort=False)):
+        x = [index + (place - 0.5) * 0.2 for index in range(len(rows))]
+        error = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        axis.errorbar(x, rows["value"], yerr=error, fmt="o", capsize=4, label=str(who))
+    axis.set_xticks(range(table["metric"].nunique()), list(dict.fromkeys(table["metric"])))
+    axis.set(ylim=(-0.02, 1.02), ylabel="on the test part")
+    axis.legend()
+    return figure

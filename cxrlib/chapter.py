@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import Markdown, display
 
-from cxrlib.config import PROFILES, RUN_PARAMETER, RUN_PARAMETERS, resolve
+from cxrlib.config import MODELS, PROFILES, RUN_PARAMETER, RUN_PARAMETERS, resolve
 from cxrlib.parameters import Parameter, check_namespace
 
 if TYPE_CHECKING:
@@ -23,6 +23,17 @@ _TABLE = (
     Parameter("positives", int, None, "positive test images, where the table has no such column", low=1, optional=True),
     Parameter("negatives", int, None, "negative test images, where the table has no such column", low=1, optional=True),
 )
+_OWN = (
+    Parameter("data", str, "example", "folder of images with a CSV table, or example for a built-in one"),
+    Parameter("positive", str, None, "label that counts as positive; None: the labels' usual names", optional=True),
+    Parameter("output", str, None, "folder of the report; None: a temporary one", optional=True),
+    Parameter("model", str, "squeezenet", "network", choices=MODELS),
+    Parameter("beta", float, None, "weight of the positive class, Eq. (4); None: no weight", low=0.0, open_low=True,
+              high=1e6, optional=True),
+    RUN_PARAMETER["seed"],
+    Parameter("image_size", int, 64, "pixels a side", low=32, high=1024),
+    Parameter("epochs", int, 5, "at most", low=1, high=1000),
+)  # fmt: skip
 
 CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "01_datasets": (*_DATA, _SIZE),
@@ -34,6 +45,7 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
     "08_released_code": (*_DATA, _RECORDS),
     "10_beta": (*_DATA, _RECORDS),
+    "11_your_own": _OWN,
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

@@ -24,7 +24,7 @@ _TABLE = (
     Parameter("negatives", int, None, "negative test images, where the table has no such column", low=1, optional=True),
 )
 _OWN = (
-    Parameter("data", str, "example", "folder of images with a CSV table, or example for a built-in one"),
+    Parameter("data", str, "example", "folder of images with a CSV table, a collection's name, or example for a built-in folder"),
     Parameter("positive", str, None, "label that counts as positive; None: the labels' usual names", optional=True),
     Parameter("output", str, None, "folder of the report; None: a temporary one", optional=True),
     Parameter("model", str, "squeezenet", "network", choices=MODELS),

@@ -14,13 +14,14 @@ from cxrlib.audit.report import audit
 from cxrlib.audit.table import read_table
 from cxrlib.checklists import FOR_YOU, ITEMS, checklist
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.networks import TRUNKS
+from cxrlib.networks import TRUNKS, build_network
 from cxrlib.own import extensions
 from cxrlib.own.command import parameters
 from cxrlib.own.division import PARTS, Division, divide, edition_of
 from cxrlib.own.example import PLANTED, write_example
+from cxrlib.own.frozen import deep_features, feature_svm
 from cxrlib.own.report import TITLES, against_baseline, summary_sentence, write_report
-from cxrlib.own.training import OwnConfig, OwnRun, baseline, train_own
+from cxrlib.own.training import OwnConfig, OwnRun, baseline, by_group, train_own
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.readers import CATALOGUE, READERS, own
 from cxrlib.samples import Samples
@@ -199,3 +200,56 @@ def test_network_and_baseline_stand_side_by_side(run: OwnRun) -> None:
     table = against_baseline(run)
     assert table.groupby("by").size().to_dict() == {"8 x 8 thumbnails": 4, "network": 4}
     assert (table["low"] <= table["value"]).all()
+
+
+def test_covidx_trains_as_two_classes_and_is_read_as_three(clean: Path, tmp_path: Path) -> None:
+    layout = tmp_path / "COVIDx"
+    images = own.read(clean).images.reset_index(drop=True)
+    names = {"covid": ["COVID-19"], "non_covid": ["normal", "pneumonia"]}
+    for part in ("train", "test"):
+        (layout / part).mkdir(parents=True)
+        lines = []
+        for number, row in images[images["split"] == part].iterrows():
+            (layout / part / f"{number}.png").write_bytes(Path(row["path"]).read_bytes())
+            kinds = names[row["label"]]
+            lines.append(f"p{number} {number}.png {kinds[int(number) % len(kinds)]} cohen")
+        (layout / f"{part}_COVIDx9.txt").write_text("\n".join(lines) + "\n")
+    run = train_own(layout, **FAST)
+    assert run.check.collection.name == run.record.config.edition == "COVIDx"
+    table = by_group(run, "finding").set_index("finding")
+    assert set(table.index) == {"COVID-19", "normal", "pneumonia"}
+    assert table["negatives"].to_dict()["COVID-19"] == 0
+    metrics = run.record.metrics["test"]
+    called_right = (table["specificity"] * table["negatives"]).sum()
+    assert called_right == pytest.approx(metrics["tn"])
+    with pytest.raises(ParameterError, match="no column"):
+        by_group(run, "colour")
+
+
+def test_a_ct_collection_passes_through_the_same_table(tmp_path: Path) -> None:
+    folder = write_example(tmp_path / "own", patients=15)
+    pd.read_csv(folder / "images.csv").assign(modality="CT").to_csv(folder / "images.csv", index=False)
+    run = train_own(folder, **FAST)
+    assert run.division.test["modality"].eq("CT").all()
+    assert run.record.metrics["test"]["n"] == len(run.division.test)
+
+
+def test_frozen_features_are_the_pooled_trunk_and_the_svm_separates_what_they_separate() -> None:
+    network = build_network("resnet50", 32, seed=0)
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 2
+    pixels = rng.integers(0, 80, (48, 32, 32)) + 120 * labels[:, None, None]
+    table = pd.DataFrame({"component": np.arange(48)})
+    parts = [Samples(pixels[s].astype(np.uint8), labels[s], table.iloc[s]) for s in (slice(0, 24), slice(24, 48))]
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    features = deep_features(network, parts[0].pixels)
+    assert features.shape == (24, 2048)
+    with torch.inference_mode():
+        images = torch.from_numpy(parts[0].pixels).float().div(255).unsqueeze(1).expand(-1, 3, -1, -1)
+        expected = network.eval().trunk(images).mean(dim=(2, 3)).numpy()
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
+    found = feature_svm(network, *parts, beta=2.0)
+    assert found["auroc"] > 0.95
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    shuffled = Samples(parts[0].pixels, rng.permutation(parts[0].labels), parts[0].table)
+    assert feature_svm(network, shuffled, parts[1])["auroc"] < found["auroc"]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Markdown
 
-from cxrlib.errors import DataError
 from cxrlib.own import extensions
 from cxrlib.own.example import PLANTED, write_example
 from cxrlib.records import Record
@@ -16,13 +15,10 @@ EXAMPLE = "example"
 
 
 def data_folder(data: str) -> Path:
-    """The folder that the chapter works on: `data`, or for 'example' a new one of phantoms with problems planted."""
+    """What the chapter reads: `data` as it is, or for 'example' a new folder of phantoms with problems planted."""
     if data == EXAMPLE:
         return write_example(Path(tempfile.mkdtemp(prefix="cxr-")) / EXAMPLE, PLANTED)
-    path = Path(data).expanduser()
-    if not path.exists():
-        raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or example.")
-    return path
+    return Path(data)
 
 
 def clean_example() -> Path:

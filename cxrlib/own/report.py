@@ -16,7 +16,7 @@ from cxrlib.check.report import gather
 from cxrlib.checklists import checklist
 from cxrlib.figures import experiments, own
 from cxrlib.figures.style import use_style
-from cxrlib.own.training import OwnRun, by_source
+from cxrlib.own.training import OwnRun, by_group
 from cxrlib.storage import atomic_path
 
 NOTE = "Research software, not a medical device."
@@ -50,7 +50,7 @@ def tables(run: OwnRun) -> dict[str, pd.DataFrame]:
         "left_out": run.division.left_out.value_counts("reason").rename("images").reset_index(),
         "metrics": metrics_table(run),
         "baseline": against_baseline(run),
-        "by_source": by_source(run),
+        "by_source": by_group(run),
         "origin": association(facts.images),
         "checklist": checklist(run.record, run.check),
         "provenance": experiments.provenance_table(run.record),

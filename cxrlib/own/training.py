@@ -161,15 +161,21 @@ def baseline(train: Samples, test: Samples) -> dict[str, Any]:
     return summary(test.labels, probability, groups=test.table["component"].to_numpy())
 
 
-def by_source(run: OwnRun) -> pd.DataFrame:
-    """Test images of each source at threshold 0.5: source, positives, negatives, sensitivity, specificity."""
-    source = run.division.test.set_index("image_id")["source"]
-    test = run.record.test().assign(source=lambda rows: rows["image_id"].map(source))
+def by_group(run: OwnRun, column: str = "source") -> pd.DataFrame:
+    """Test images of each value of a column at threshold 0.5: the column, positives, negatives, sensitivity, specificity.
+
+    With `finding` this is the view by class of a collection with more than two, such as COVIDx, whose normal and
+    pneumonia images are both negatives. Raises ParameterError for a column that the images do not have.
+    """
+    if column not in run.division.test:
+        raise ParameterError(f"the images have no column '{column}': choose source, finding, view or population.")
+    values = run.division.test.set_index("image_id")[column].fillna("not stated")
+    test = run.record.test()
     rows = []
-    for name, part in test.groupby("source"):
+    for name, part in test.groupby(test["image_id"].map(values)):
         found = summary(part["label"].to_numpy(), part["probability"].to_numpy())
         rows.append(
-            {"source": name, **{key: found[key] for key in ("positives", "negatives", "sensitivity", "specificity")}}
+            {column: name, **{key: found[key] for key in ("positives", "negatives", "sensitivity", "specificity")}}
         )
     return pd.DataFrame(rows).astype({"sensitivity": float, "specificity": float})
 

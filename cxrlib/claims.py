@@ -15,6 +15,7 @@ from cxrlib.editions import Edition
 from cxrlib.paper import TABLE_2, TEST_COVID, table_2
 from cxrlib.records import Record
 
+AS_PRINTED = "as printed"  # the origin of the paper's own figures, beside the protocols of our records
 IDENTITY = (
     "cohort",
     "model",
@@ -85,13 +86,17 @@ def verdict(found: pd.DataFrame, claim: Claim) -> str:
     if found.empty:
         return "No matched pair of records yet."
     n, difference = len(found), found["difference"]
+    if n == 1:
+        word = "agrees" if difference.iloc[0] * claim.sign > 0 else "does not agree"
+        told = "" if claim.sign == 0 else f" {word}"
+        return f"The one matched pair{told}: difference {difference.iloc[0]:+.4f}."
     mean = f"mean difference {difference.mean():+.4f}, from {difference.min():+.4f} to {difference.max():+.4f}"
     if claim.sign == 0:
-        return f"{n} matched pair{'s' * (n > 1)}: {mean}."
+        return f"{n} matched pairs: {mean}."
     agree = int((difference * claim.sign > 0).sum())
     ties = int((difference == 0).sum())
     tied = f", {ties} tied" if ties else ""
-    return f"{agree} of {n} matched pair{'s' * (n > 1)} agree{'s' * (n == 1)}{tied}; {mean}."
+    return f"{agree} of {n} matched pairs agree{tied}; {mean}."
 
 
 def claims_table(records: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +123,7 @@ def differences(records: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for claim in CLAIMS:
         ours = pairs(records, claim)
-        printed = paper_pairs(claim).assign(origin="paper")
+        printed = paper_pairs(claim).assign(origin=AS_PRINTED)
         ours = ours.assign(origin=ours.get("protocol", "records"))
         for part in (printed, ours):
             if not part.empty:
@@ -169,7 +174,7 @@ def best_row(table: pd.DataFrame) -> pd.DataFrame:
     best = max(TABLE_2, key=lambda row: row.bacc)
     metrics = ["sensitivity", "specificity", "bacc"]
     rows: list[dict[str, object]] = [
-        {"protocol": "as printed", "seeds": None, **{name: getattr(best, name) for name in metrics}}
+        {"protocol": AS_PRINTED, "seeds": None, **{name: getattr(best, name) for name in metrics}}
     ]
     if not table.empty:
         same = table

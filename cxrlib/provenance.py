@@ -79,7 +79,8 @@ def machine(device: torch.device | None = None) -> str:
     """The machine in a few words: the GPU if `device` is one, else the processor and its threads."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{cpu_name()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{cpu_name()}, {threads} thread{'s' * (threads > 1)}"
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,17 @@
 import pandas as pd
 import pytest
 
-from cxrlib.claims import CLAIMS, best_row, claims_table, differences, pairs, paper_pairs, pick_profile, verdict
+from cxrlib.claims import (
+    AS_PRINTED,
+    CLAIMS,
+    best_row,
+    claims_table,
+    differences,
+    pairs,
+    paper_pairs,
+    pick_profile,
+    verdict,
+)
 from cxrlib.paper import table_2
 
 CLAIM = {claim.name: claim for claim in CLAIMS}
@@ -54,7 +64,7 @@ def test_records_of_different_seeds_or_protocols_are_never_paired():
 def test_without_records_nothing_is_concluded():
     empty = pd.DataFrame()
     assert set(claims_table(empty)["our records"]) == {"No matched pair of records yet."}
-    assert set(differences(empty)["origin"]) == {"paper"}
+    assert set(differences(empty)["origin"]) == {AS_PRINTED}
     assert best_row(empty)["protocol"].tolist() == ["as printed"]
 
 
@@ -68,3 +78,9 @@ def test_the_profile_with_most_records_is_read():
     assert pick_profile(found, "x") == "cpu"
     assert pick_profile(found, "y") == "full"
     assert pick_profile(found, "x", "quick") == "quick"
+
+
+def test_records_of_the_protocol_paper_are_not_taken_for_printed_figures():
+    table = _records(0.01).assign(protocol="paper")
+    origins = differences(table).groupby("origin").size()
+    assert origins[AS_PRINTED] == origins["paper"] == len(differences(pd.DataFrame()))

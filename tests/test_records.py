@@ -45,7 +45,9 @@ def make_record(**changes) -> Record:
         "command": "papermill …",
     }
     history = pd.DataFrame({"epoch": [0, 1], "train_loss": [0.7, 0.5], "valid_loss": [0.6, 0.7], "kept": [True, False]})
-    return Record(config, {"data": "d" * 64, "samples": "s" * 64, "weights": None}, evaluate(frame), frame, history, provenance)
+    return Record(
+        config, {"data": "d" * 64, "samples": "s" * 64, "weights": None}, evaluate(frame), frame, history, provenance
+    )
 
 
 def test_a_record_survives_the_disk():

@@ -5,18 +5,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.claims import CLAIMS
+from cxrlib.claims import AS_PRINTED, CLAIMS
 from cxrlib.figures.style import PAPER_COLOUR, PROTOCOL_COLOURS
 
 
 def plot_differences(table: pd.DataFrame) -> Figure:
-    """Paired differences by claim: one point a pair, coloured by origin (the paper or a protocol)."""
+    """Paired differences by claim: one point a pair, coloured by origin (as printed, or a protocol of our records)."""
     order = [claim.name for claim in CLAIMS]
     labels = {
         claim.name: f"{claim.metric}: {claim.factor} {claim.treated} − {_name(claim.control)}{_where(claim.where)}"
         for claim in CLAIMS
     }
-    colours = {"paper": PAPER_COLOUR} | PROTOCOL_COLOURS
+    colours = {AS_PRINTED: PAPER_COLOUR} | PROTOCOL_COLOURS
     origins = [name for name in colours if name in set(table["origin"])]
     figure, axis = plt.subplots(figsize=(8.0, 0.7 * len(order) + 1.2))
     shown = table[table["origin"].isin(origins)]

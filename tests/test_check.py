@@ -61,7 +61,9 @@ def test_the_images_behind_a_finding_are_named(tmp_path: Path) -> None:
     assert set(rows["contradictory labels"].rows["image_id"]) == {"own/images/002.png", "own/images/disputed.png"}
     assert "own/images/copy.png" in set(rows["leakage"].rows["image_id"])
     assert "images/smaller.png" in report.to_text(most=50)
-    assert json.loads(json.dumps(report.to_dict()))["clean"] is False
+    plain = json.loads(json.dumps(report.to_dict()))
+    assert plain["clean"] is False
+    assert sum(plain["left_out"].values()) == len(report.collection.excluded) == 3
 
 
 def test_exit_status_says_clean_findings_or_unreadable(

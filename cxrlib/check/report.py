@@ -32,6 +32,11 @@ class CheckReport:
         """The verdicts by the name of their check."""
         return {verdict.check: verdict for verdict in self.verdicts}
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many rows and files the reader left out, by reason; some are findings, some a collection's own rules."""
+        return {str(reason): int(n) for reason, n in self.collection.excluded["reason"].value_counts().items()}
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a check: check, verdict, images, what to do."""
@@ -41,6 +46,7 @@ class CheckReport:
     def to_text(self, most: int = 5) -> str:
         """The table for a terminal, with the first `most` images behind each finding."""
         lines = [f"{self.collection.title}: {len(self.collection.images)} images"]
+        lines += [f"   left out by the reader: {n}, {reason}" for reason, n in self.left_out.items()]
         for v in self.verdicts:
             lines.append(f"{v.verdict:>7}  {v.check}: {v.sentence}")
             if v.verdict != OK and "image_id" in v.rows:
@@ -54,6 +60,7 @@ class CheckReport:
         return {
             "collection": self.collection.name,
             "images": len(self.collection.images),
+            "left_out": self.left_out,
             "clean": self.clean,
             "checks": [
                 {

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum
 WORKERS ?= logical
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint types data bench lock install clean
+.PHONY: help book test lint types data bench study lock install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ data: $(STAMP) ## Fetch the openly available collections; say how to get the oth
 
 bench: $(STAMP) ## Measure the training loop, the image cache and memory
 	$(BIN)/python -m cxrlib bench
+
+study: $(STAMP) ## Run the missing cells of Table II in one process (N=1 only lists them; STUDY="--profile full --seeds 5")
+	$(BIN)/python -m cxrlib study $(if $(N),list,run) $(STUDY)
 
 lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (needs the network)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

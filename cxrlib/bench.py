@@ -48,8 +48,8 @@ def bench_training(config: RunConfig, steps: int) -> dict[str, object]:
     """Images/s of the fastai loop beside those of a bare step on one fixed batch, in the same process.
 
     The bare step does forward, loss, backward and Adam on a batch that is already a float tensor on the
-    device; the loop adds indexing, conversion, callbacks and recording. The two alternate `ROUNDS` times
-    after a warm-up and the best of each counts.
+    device; the loop adds indexing, conversion, callbacks and recording. The same step in float32 shows what
+    the machine's precision is worth. All alternate `ROUNDS` times after a warm-up and the best of each counts.
     """
     device = best_device()
     watch = Stopwatch(device)
@@ -59,8 +59,12 @@ def bench_training(config: RunConfig, steps: int) -> dict[str, object]:
     labels = rng.integers(0, 2, count)
     loaders = make_loaders(pixels, labels, pixels[:2], labels[:2], batch_size=config.batch_size, device=device, seed=0)
     loss = build_loss(config.beta, "cross_entropy")
-    bare_step = _bare_step(config, pixels[: config.batch_size], labels[: config.batch_size], loss, device)
-    timer, bare = _TrainTimer(), []
+    first = pixels[: config.batch_size], labels[: config.batch_size]
+    bare_step = _bare_step(config, *first, loss, device, compute_dtype(device))
+    single_step = _bare_step(config, *first, loss, device, torch.float32)
+    timer = _TrainTimer()
+    bare: list[float] = []
+    single: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         network = build_network(config.model, config.image_size, config.seed)
         learner = build_learner(config, network, loaders, loss, Path(folder) / "history.csv", "bench")
@@ -68,17 +72,15 @@ def bench_training(config: RunConfig, steps: int) -> dict[str, object]:
         with learner.no_bar(), learner.no_logging():
             for _ in range(1 + ROUNDS):
                 learner.fit(1)
-                start = time.perf_counter()
-                for _ in range(steps):
-                    bare_step()
-                _synchronise(device)
-                bare.append(time.perf_counter() - start)
+                bare.append(_seconds(bare_step, steps, device))
+                single.append(_seconds(single_step, steps, device))
     bare_rate, loop_rate = count / min(bare[1:]), count / min(timer.seconds[1:])
     return {
         "model": config.model,
         "px": config.image_size,
         "batch": config.batch_size,
         "precision": str(compute_dtype(device)).removeprefix("torch."),
+        "float32 step, images/s": count / min(single[1:]),
         "bare step, images/s": bare_rate,
         "training loop, images/s": loop_rate,
         "loop / bare": loop_rate / bare_rate,
@@ -106,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m cxrlib bench`."""
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["resnet50"])
     parser.add_argument(
-        "--sizes", nargs="+", type=int, default=[PROFILES["quick"]["image_size"], PROFILES["full"]["image_size"]]
+        "--sizes", nargs="+", type=int, default=[int(PROFILES[name]["image_size"]) for name in ("quick", "full")]
     )
     parser.add_argument("--steps", type=int, default=4, help="training steps a round")
     parser.add_argument("--batch-size", type=int, default=64)
@@ -139,10 +141,15 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _bare_step(
-    config: RunConfig, pixels: np.ndarray, labels: np.ndarray, loss: torch.nn.Module, device: torch.device
+    config: RunConfig,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    loss: torch.nn.Module,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Callable[[], None]:
     network = to_device(build_network(config.model, config.image_size, config.seed), device)
-    model = Autocast(network, device, compute_dtype(device))
+    model = Autocast(network, device, dtype)
     betas = (config.adam_beta1, ADAM_BETA2)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=betas, eps=ADAM_EPSILON, fused=True)
     images = (
@@ -156,6 +163,14 @@ def _bare_step(
         optimiser.step()
 
     return step
+
+
+def _seconds(step: Callable[[], None], steps: int, device: torch.device) -> float:
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    _synchronise(device)
+    return time.perf_counter() - start
 
 
 def _synchronise(device: torch.device) -> None:

@@ -40,9 +40,9 @@ class Parameter:
             text = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}[self.type]
             above = "above" if self.open_low else "of at least"
             if self.low is not None:
-                text += f" {above} {self.low:g}"
+                text += f" {above} {_plain(self.low)}"
             if self.high is not None:
-                text += f"{' and' if self.low is not None else ''} of at most {self.high:g}"
+                text += f"{' and' if self.low is not None else ''} of at most {_plain(self.high)}"
         return text + (", or None" if self.optional else "")
 
     def check(self, value: Any) -> Any:
@@ -67,6 +67,11 @@ class Parameter:
             return True
         above = True if self.low is None else (value > self.low if self.open_low else value >= self.low)
         return value == value and above and (self.high is None or value <= self.high)
+
+
+def _plain(bound: float) -> str:
+    """A bound in digits, without an exponent: 2147483647, 0.999."""
+    return str(int(bound)) if bound == int(bound) else f"{bound:g}"
 
 
 def check_values(values: Mapping[str, Any], parameters: Iterable[Parameter], kind: str = "parameter") -> dict[str, Any]:

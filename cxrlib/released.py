@@ -117,7 +117,7 @@ def factor_pairs(records: Sequence[Record]) -> pd.DataFrame:
             if (config.protocol, config.cohort, config.beta) != (factor.control, factor.cohort, None):
                 continue
             treated = by_config.get(config.replace(protocol=factor.treated))
-            if treated is None or treated.inputs != control.inputs:
+            if treated is None or _origin(treated) != _origin(control):
                 continue
             settings = {
                 "factor": factor.name,
@@ -132,6 +132,11 @@ def factor_pairs(records: Sequence[Record]) -> pd.DataFrame:
                 )
     columns = ["factor", "model", "pretraining", "seed", "metric", "control", "treated", "difference"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _origin(record: Record) -> tuple[str | None, ...]:
+    """Data and initial weights; the images drawn may differ, for a protocol may draw others."""
+    return record.inputs["data"], record.inputs["weights"]
 
 
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:

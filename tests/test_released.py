@@ -1,5 +1,7 @@
 """The released code: its loss's learning time, and factors measured on matched pairs only."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,14 @@ def test_pairs_differ_in_the_protocol_alone_and_the_answer_follows_the_records()
     better = released.factor_pairs([control, _with(linear, 0.95)])
     assert "+0.0500" in released.answer(better)
     assert "4 of 5 factors" in released.missing_sentence(pairs)
+
+
+def test_a_protocol_may_draw_other_images_but_not_use_other_data():
+    control, treated = make_record(protocol="paper", beta=None), make_record(protocol="released", beta=None)
+    drawn = replace(treated, inputs={**treated.inputs, "samples": "t" * 64})
+    assert set(released.factor_pairs([control, drawn])["factor"]) == {released.FACTORS[-1].name}
+    elsewhere = replace(treated, inputs={**treated.inputs, "data": "e" * 64})
+    assert released.factor_pairs([control, elsewhere]).empty
 
 
 def test_without_records_nothing_is_claimed():

@@ -7,16 +7,23 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 p
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo "$$p" && break; done)
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 WORKERS ?= logical
+PROFILE ?= default
+STUDY_PROFILE ?= cpu
+EDITION ?= auto
+SEEDS ?= 1
+BATCH ?= 1
+GPUS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint types data bench study lock install clean
+.PHONY: help book test lint types data bench study package import-records lock install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Create .venv and install the locked versions (book and test do it by themselves)
 
-# Named after what it was made from: an unchanged lock installs nothing, whatever the files' dates.
+# Named after what it was made from: an unchanged lock installs nothing, whatever the files' dates. The lock is complete, so pip
+# need resolve nothing; "pip check" sees that it is.
 $(STAMP): requirements.lock pyproject.toml
 	@if [ -f "$@" ]; then touch "$@"; exit 0; fi; \
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
@@ -25,7 +32,7 @@ $(STAMP): requirements.lock pyproject.toml
 			{ echo "$(PYTHON) is not Python 3.11 to 3.14: run make PYTHON=/path/to/python3.11." >&2; exit 1; }; \
 		rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV) || exit 1; \
 	fi; \
-	$(BIN)/python -m pip install --progress-bar off -r requirements.lock && \
+	$(BIN)/python -m pip install --progress-bar off --no-deps -r requirements.lock && $(BIN)/python -m pip check && \
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e . && \
 	rm -f $(VENV)/.installed-* && touch "$@"
 
@@ -49,8 +56,20 @@ data: $(STAMP) ## Fetch the openly available collections; say how to get the oth
 bench: $(STAMP) ## Measure the training loop, the image cache and memory
 	$(BIN)/python -m cxrlib bench
 
-study: $(STAMP) ## Run the missing cells of Table II in one process (N=1 only lists them; STUDY="--profile full --seeds 5")
-	$(BIN)/python -m cxrlib study $(if $(N),list,run) $(STUDY)
+# STUDY_PROFILE=full SEEDS=5 PARTS="combined sweep" choose the cells, GRID=file.json a grid of your own; BATCH=8 lets
+# eight cells share a process; GPUS=0 asks Slurm for none; SNAKEMAKE="--resources gpu=3" hands options on.
+study: $(STAMP) ## Run the missing cells of Table II with Snakemake (N=1 only lists them; PROFILE=slurm on a cluster)
+	$(BIN)/python -m cxrlib study $(if $(N),list,make) --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
+		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) \
+		$(if $(N),,--workflow $(PROFILE) --batch $(BATCH) --gpus $(GPUS) --snakemake='$(SNAKEMAKE)')
+
+# OUTPUT=folder and OPTIONS="--wheels wheels" as in python -m cxrlib package --help
+package: $(STAMP) ## Pack the missing cells for a machine without internet (STUDY_PROFILE=full SEEDS=5 ...)
+	$(BIN)/python -m cxrlib package --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
+		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) $(if $(OUTPUT),--output $(OUTPUT)) $(OPTIONS)
+
+import-records: $(STAMP) ## Merge records made elsewhere, each one checked (FILE=records.zip)
+	$(BIN)/python -m cxrlib import-records $(FILE)
 
 lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (needs the network)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

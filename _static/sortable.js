@@ -1,7 +1,7 @@
 // Tables of class "sortable": a click (or Enter) on a header sorts the body by that column, a second one the other way.
 document.addEventListener("DOMContentLoaded", () => {
   const text = (row, column) => (row.cells[column] ? row.cells[column].textContent.trim() : "");
-  const number = (value) => (/^[−-]?[\d.]+(e[+-]?\d+)?\s*%?$/i.test(value) ? parseFloat(value.replace("−", "-")) : NaN);
+  const number = (value) => (/^[−-]?[\d.]+(e[+-]?\d+)?\s*%?(\s[[±].*)?$/i.test(value) ? parseFloat(value.replace("−", "-")) : NaN);
 
   function compare(a, b) {
     const [x, y] = [number(a), number(b)];

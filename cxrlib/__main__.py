@@ -16,6 +16,8 @@ COMMANDS = {
     "fetch": ("cxrlib.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.study", "list, plan and run the grid of configurations"),
+    "package": ("cxrlib.portable.package", "pack the missing cells for a machine without internet"),
+    "import-records": ("cxrlib.portable.merge", "merge records that another machine has made"),
     "check": ("cxrlib.check.command", "what is wrong with a collection before anything is trained on it"),
     "own": ("cxrlib.own.command", "train on a folder of your own and write a report on it"),
     "audit": ("cxrlib.audit.command", "what in a printed table of results cannot be true"),

@@ -15,6 +15,7 @@ from fastai.callback.core import Callback
 
 from cxrlib.config import MODELS, PROFILES, RunConfig
 from cxrlib.editions import load_edition
+from cxrlib.errors import ParameterError
 from cxrlib.learner import ADAM_BETA2, ADAM_EPSILON, build_learner, to_device
 from cxrlib.loaders import make_loaders
 from cxrlib.losses import build_loss
@@ -22,6 +23,7 @@ from cxrlib.networks import build_network
 from cxrlib.precision import Autocast, best_device, compute_dtype
 from cxrlib.provenance import Stopwatch, machine
 from cxrlib.store import open_store
+from cxrlib.turnover import load_turnover, measure_turnover, save_turnover, summarise_turnover
 
 ROUNDS = 3
 
@@ -113,11 +115,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=4, help="training steps a round")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--edition", default="auto", help="whose image store is built")
+    parser.add_argument(
+        "--study",
+        type=int,
+        metavar="CELLS",
+        help="instead: this many small cells, each in a process of its own and in a warm one; kept in results/bench",
+    )
     parser.add_argument("--csv", type=Path, help="also write the training figures here")
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print both tables; returns 0."""
+    """Print both tables, or with `--study` the one of turnover; returns 0."""
+    if arguments.study is not None:
+        if arguments.study < 1:
+            raise ParameterError("--study needs a number of cells of at least 1.")
+        print(save_turnover(measure_turnover(arguments.study)))
+        print(summarise_turnover(load_turnover()).to_string(index=False))
+        return 0
     print(f"machine: {machine(best_device())}\n")
     rows = []
     for model in arguments.models:

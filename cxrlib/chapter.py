@@ -23,6 +23,12 @@ _TABLE = (
     Parameter("positives", int, None, "positive test images, where the table has no such column", low=1, optional=True),
     Parameter("negatives", int, None, "negative test images, where the table has no such column", low=1, optional=True),
 )
+_PROBES = (
+    Parameter(
+        "per_origin", int, 60, "images of each origin and class in the live probes, at most", low=10, high=10_000
+    ),
+    Parameter("image_size", int, 96, "pixels a side in the live probes", low=32, high=1024),
+)
 _OWN = (
     Parameter("data", str, "example", "folder of images with a CSV table, a collection's name, or example for a built-in folder"),
     Parameter("positive", str, None, "label that counts as positive; None: the labels' usual names", optional=True),
@@ -44,8 +50,10 @@ CHAPTERS: dict[str, tuple[Parameter, ...]] = {
     "06_discussion": (*_DATA, _RECORDS),
     "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
     "08_released_code": (*_DATA, _RECORDS),
+    "09_leakage_and_shortcuts": (*_DATA, _RECORDS, *_PROBES),
     "10_beta": (*_DATA, _RECORDS),
     "11_your_own": _OWN,
+    "12_whole_study": (*_DATA[:2], _RECORDS),
 }
 """The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
 

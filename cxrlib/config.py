@@ -5,13 +5,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cxrlib.errors import ParameterError
+from cxrlib.imbalance import ALTERNATIVES
 from cxrlib.parameters import Parameter, check_values
 from cxrlib.protocols import Protocol
 
 EDITIONS = ("original", "open", "phantom")
 COHORTS = ("covidx_ray_5k", "augmented", "combined")  # the rows of Table I that a run can train on
-MODELS = ("resnet50", "acnn", "squeezenet")
+MODELS = ("resnet50", "acnn", "squeezenet", "vgg19")
 PRETRAINING = ("none", "imagenet", "chestxray")
+PREPARATIONS = ("minmax", "equalised", "lungs")  # what is done to the stored pixels before augmentation
+LOSSES = ("wce", *ALTERNATIVES, "resampled")  # Eq. (4), or Eq. (3) where beta is None; and the alternatives to it
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {"image_size": 64, "batch_size": 16, "epochs": 6, "patience": 3, "train_limit": 1200},
     "cpu": {"image_size": 64, "batch_size": 16, "epochs": 10, "patience": 3, "train_limit": None},
@@ -60,6 +63,9 @@ RUN_PARAMETERS = (
         high=1e6,
         optional=True,
     ),
+    Parameter(
+        "loss", str, "wce", "Eq. (3) or (4), or an alternative to the weight (then beta is None)", choices=LOSSES
+    ),
     Parameter("seed", int, 0, "of the draw, the initial weights and the batches", low=0, high=2**31 - 1),
     Parameter(
         "profile", str, "quick", "quick (minutes on two CPU cores), cpu or full (256 x 256)", choices=tuple(PROFILES)
@@ -95,6 +101,13 @@ RUN_PARAMETERS = (
         high=0.9,
     ),
     Parameter(
+        "preparation",
+        str,
+        "minmax",
+        "minmax as stored; equalised: histogram too; lungs: and all but the lungs black",
+        choices=PREPARATIONS,
+    ),
+    Parameter(
         "batch_augmentation",
         str,
         "none",
@@ -121,6 +134,7 @@ class RunConfig:
     model: str
     pretraining: str
     beta: float | None
+    loss: str
     seed: int
     profile: str
     image_size: int
@@ -131,6 +145,7 @@ class RunConfig:
     learning_rate: float
     adam_beta1: float
     valid_fraction: float
+    preparation: str
     batch_augmentation: str
 
     def __post_init__(self) -> None:
@@ -142,6 +157,8 @@ class RunConfig:
         for name in ("image_size", "batch_size", "epochs", "patience"):
             if getattr(self, name) is None:
                 raise ParameterError(f"{name} = None must be filled from a profile: use RunConfig.create.")
+        if self.loss != "wce" and self.beta is not None:
+            raise ParameterError(f"loss = '{self.loss}' takes no weight: give beta = None, or leave loss at 'wce'.")
         object.__setattr__(self, "protocol", Protocol.parse(self.protocol).name)
         if self.pretraining == "imagenet" and self.model == "acnn":
             raise ParameterError("pretraining = 'imagenet' does not exist for model 'acnn': choose none or chestxray.")

@@ -1,16 +1,19 @@
 """The study's grid, declared once: Table II under three protocols, a sweep over beta, several seeds."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from cxrlib.config import RunConfig
+from cxrlib.config import LOSSES, PREPARATIONS, RunConfig
+from cxrlib.errors import ParameterError
 from cxrlib.paper import BASELINES, TABLE_2, PaperRow
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.released import factor_settings
 
 BETA_SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-PARTS = ("combined", "augmented", "sweep", "factorial")
+PARTS = ("combined", "augmented", "sweep", "factorial", "alternatives", "related")
 """Parts of the grid, in the order of their worth; the baselines of Minaee et al. belong to the first."""
 
 BEST = max(TABLE_2, key=lambda row: row.bacc)
@@ -39,10 +42,48 @@ def cells(profile: str, edition: str, seeds: int, parts: Sequence[str] = PARTS, 
     return list(found.values())
 
 
+def own_cells(path: Path, profile: str, edition: str, seeds: int, licences: str = "any") -> list[Cell]:
+    """The cells of a grid of one's own, for every seed; the part is the file's name without its ending.
+
+    `path` is a JSON file: a list of objects, each with parameters of `RunConfig.create` as in the notebooks; what an
+    object does not set comes from `profile`, `edition` and `licences`. Raises ParameterError for another content.
+    """
+    try:
+        listed = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"the grid {path.name} cannot be read ({error}): give a JSON file.") from error
+    if not isinstance(listed, list) or not listed or not all(isinstance(settings, dict) for settings in listed):
+        raise ParameterError(f"the grid {path.name} must hold a JSON list of objects, each with a run's parameters.")
+    found: dict[RunConfig, Cell] = {}
+    for seed in range(seeds):
+        for settings in listed:
+            common = {"profile": profile, "edition": edition, "licences": licences, "seed": seed}
+            config = RunConfig.create(**{**common, **settings})
+            found.setdefault(config, Cell(path.stem, config))
+    return list(found.values())
+
+
+def standard(config: RunConfig) -> bool:
+    """Whether a config is a profile's own: nothing set by hand but what names a cell of the grid.
+
+    Only such runs stand in one table; a run with fewer epochs or other pixels than its profile's does not.
+    """
+    named = ("profile", "edition", "licences", "cohort", "model", "pretraining", "beta", "protocol", "seed")
+    return config == RunConfig.create(**{name: getattr(config, name) for name in named})
+
+
 def _settings(part: str) -> Iterator[dict[str, Any]]:
     if part == "sweep":
         for beta in BETA_SWEEP:
             yield {**_of(BEST), "beta": beta, "protocol": "clean"}
+        return
+    if part == "alternatives":
+        for loss in LOSSES[1:]:
+            yield {**_of(BEST), "beta": None, "loss": loss, "protocol": "clean"}
+        return
+    if part == "related":
+        for preparation in PREPARATIONS[:0:-1]:
+            yield {**_of(BEST), "beta": None, "preparation": preparation, "protocol": "clean"}
         return
     if part == "factorial":
         yield from factor_settings()

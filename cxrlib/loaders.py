@@ -23,7 +23,8 @@ class ArrayLoader(DataLoader):
     Without labels a batch is (images,). uint8 travels, the conversion to float happens on the device; on a
     GPU with room for them all images move there once. Shuffled, epoch e has the order that `seed` and e
     fix; `one_batch` does not advance e. A last batch of a single image, on which batch normalisation
-    fails, joins the batch before it, so no image is left out. Raises DataError for another dtype or shape.
+    fails, joins the batch before it, so no image is left out. With `weights` [N], the chance of each image, a shuffled
+    epoch is N images drawn with replacement. Raises DataError for another dtype or shape.
     """
 
     n_inp = 1
@@ -37,6 +38,7 @@ class ArrayLoader(DataLoader):
         seed: int = 0,
         device: torch.device | str = "cpu",
         transforms: Sequence[Any] = (),
+        weights: np.ndarray | None = None,
     ) -> None:
         if images.dtype != np.uint8 or images.ndim != 3 or len(images) == 0:
             raise DataError(f"a loader takes uint8 images [N, S, S], N > 0, not {images.dtype} {list(images.shape)}.")
@@ -47,6 +49,9 @@ class ArrayLoader(DataLoader):
         self.images = _shared(images)
         self.labels = None if labels is None else torch.as_tensor(np.asarray(labels, dtype=np.int64))
         self.transforms = list(transforms)
+        if weights is not None and np.shape(weights) != (len(images),):
+            raise DataError(f"there are {len(images)} images but weights of shape {list(np.shape(weights))}.")
+        self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, dtype=np.float64))
 
     def __len__(self) -> int:
         return len(self._sizes())
@@ -59,10 +64,12 @@ class ArrayLoader(DataLoader):
             yield self._batch(index)
 
     def order(self, epoch: int) -> torch.Tensor:
-        """Order of the images in an epoch (from 0): int64 [N], a permutation if shuffled."""
+        """Order of the images in an epoch (from 0): int64 [N], a permutation if shuffled, drawn anew if weighted."""
         if not self.shuffle:
             return torch.arange(self.n)
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        if self.weights is not None:
+            return torch.multinomial(self.weights, self.n, replacement=True, generator=generator)
         return torch.randperm(self.n, generator=generator)
 
     def get_idxs(self) -> torch.Tensor:
@@ -126,14 +133,17 @@ def make_loaders(
     device: torch.device | str,
     seed: int,
     batch_augmentation: str = "none",
+    weights: np.ndarray | None = None,
 ) -> DataLoaders:
     """Training (shuffled from `seed`, augmented if asked) and validation loaders for a `Learner`.
 
     Images uint8 [N, S, S], labels integers [N]; see `ArrayLoader` for the batches and the errors, and
-    `augmentation.batch_transforms` for what `batch_augmentation` may be.
+    `augmentation.batch_transforms` for what `batch_augmentation` may be. `weights` [N] re-samples the training images.
     """
     transforms = batch_transforms(batch_augmentation)
-    train = ArrayLoader(x_train, y_train, batch_size, shuffle=True, seed=seed, device=device, transforms=transforms)
+    train = ArrayLoader(
+        x_train, y_train, batch_size, shuffle=True, seed=seed, device=device, transforms=transforms, weights=weights
+    )
     valid = ArrayLoader(x_valid, y_valid, 2 * batch_size, device=device)
     return DataLoaders(train, valid, device=torch.device(device))
 

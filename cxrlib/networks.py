@@ -1,10 +1,10 @@
-"""The study's networks: a trunk (ResNet-50, SqueezeNet 1.1 or ACNN) under the released code's head."""
+"""The study's networks: a trunk (ResNet-50, SqueezeNet 1.1, ACNN or VGG-19) under the released code's head."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50, squeezenet1_1
+from torchvision.models import resnet50, squeezenet1_1, vgg19
 
 from cxrlib.acnn import ACNN
 from cxrlib.errors import ParameterError, WeightsError
@@ -26,6 +26,7 @@ TRUNKS: dict[str, Callable[[], nn.Module]] = {
     "resnet50": _resnet50_trunk,
     "squeezenet": lambda: squeezenet1_1(weights=None).features,
     "acnn": ACNN,
+    "vgg19": lambda: vgg19(weights=None).features,
 }
 """How each trunk is made; it takes float [B, 3, H, W]."""
 

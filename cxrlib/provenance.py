@@ -20,9 +20,21 @@ from cxrlib.storage import digest
 
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
-    "acnn", "augmentation", "head", "images", "learner", "loaders", "losses", "networks",
-    "precision", "pretraining", "protocols", "runs", "samples", "store",
+    "acnn", "augmentation", "head", "images", "imbalance", "learner", "loaders", "losses", "networks",
+    "precision", "pretraining", "protocols", "runs", "samples", "segmentation", "store",
 )  # fmt: skip
+
+EQUIVALENT: dict[str, str] = {
+    "fe96d93a6b68efff": "before alternative losses, VGG-19 and lung segmentation; ResNet-50 combined clean with β 0.75 and "
+    "SqueezeNet clean, profile cpu, trained again: identical predictions",
+    "693c5a03779cd1f4": "before lung segmentation; ResNet-50 combined clean with the focal loss, profile cpu, trained "
+    "again: identical predictions",
+}
+"""Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
+
+A digest enters only after runs recorded with that code have been trained again with the present code on the same
+machine and gave the same predictions; it leaves with the next change of the training code that is not checked so.
+"""
 
 
 @cache

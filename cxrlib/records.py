@@ -15,7 +15,7 @@ import pandas as pd
 from cxrlib.config import RUN_PARAMETER, RunConfig
 from cxrlib.errors import ParameterError, RecordError
 from cxrlib.paths import results_root
-from cxrlib.provenance import training_code
+from cxrlib.provenance import EQUIVALENT, training_code
 from cxrlib.storage import atomic_path, digest
 
 FORMAT = 1
@@ -40,8 +40,8 @@ class Record:
 
     @property
     def current(self) -> bool:
-        """Whether the training code is still the one that made this record."""
-        return self.provenance["training_code"] == training_code()
+        """Whether the training code is still the one that made this record, or computes the same; see `EQUIVALENT`."""
+        return self.provenance["training_code"] in (training_code(), *EQUIVALENT)
 
     @property
     def source(self) -> str:
@@ -68,7 +68,7 @@ def run_key(config: RunConfig, inputs: Mapping[str, str | None]) -> str:
     """
     settings = {name: value for name, value in config.to_dict().items() if value != RUN_PARAMETER[name].default}
     identity = digest({"format": FORMAT, "config": settings, "inputs": dict(inputs)})[:12]
-    beta = "none" if config.beta is None else f"{config.beta:g}"
+    weight = "betanone" if config.beta is None else f"beta{config.beta:g}"
     protocol = config.protocol.replace("=", ".")
     parts = (
         config.profile,
@@ -76,7 +76,8 @@ def run_key(config: RunConfig, inputs: Mapping[str, str | None]) -> str:
         config.cohort,
         config.model,
         config.pretraining,
-        f"beta{beta}",
+        weight if config.loss == "wce" else config.loss,
+        *([] if config.preparation == "minmax" else [config.preparation]),
         protocol,
         f"s{config.seed}",
     )

@@ -114,7 +114,12 @@ def factor_pairs(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for factor in FACTORS:
         for config, control in by_config.items():
-            if (config.protocol, config.cohort, config.beta) != (factor.control, factor.cohort, None):
+            if (config.protocol, config.cohort, config.beta, config.loss) != (
+                factor.control,
+                factor.cohort,
+                None,
+                "wce",
+            ):
                 continue
             treated = by_config.get(config.replace(protocol=factor.treated))
             if treated is None or _origin(treated) != _origin(control):

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from cxrlib.config import RUN_PARAMETER, RunConfig
 from cxrlib.editions import Edition, load_edition
 from cxrlib.errors import DataError
+from cxrlib.imbalance import ALTERNATIVES, Resampling, build_alternative
 from cxrlib.learner import build_learner, fit, predict
 from cxrlib.loaders import make_loaders
 from cxrlib.losses import build_loss
@@ -85,6 +87,13 @@ def initial_network(config: RunConfig, edition: Edition) -> Classifier:
     return build_network(config.model, config.image_size, config.seed, trunk_state=state, normalise=normalise)
 
 
+def run_loss(config: RunConfig, labels: np.ndarray) -> nn.Module:
+    """The loss a run trains with; `labels` of its training images [N] give the class counts some losses need."""
+    if config.loss in ALTERNATIVES:
+        return build_alternative(config.loss, np.bincount(labels, minlength=2).tolist())
+    return build_loss(config.beta, config.rules.loss_without_beta)
+
+
 def _train(config: RunConfig, edition: Edition, inputs: Mapping[str, str | None]) -> Record:
     device, key = best_device(), run_key(config, inputs)
     make_deterministic()
@@ -101,8 +110,9 @@ def _train(config: RunConfig, edition: Edition, inputs: Mapping[str, str | None]
         device=device,
         seed=config.seed,
         batch_augmentation=config.batch_augmentation,
+        weights=Resampling().weights(samples.train.labels) if config.loss == "resampled" else None,
     )
-    loss = build_loss(config.beta, config.rules.loss_without_beta)
+    loss = run_loss(config, samples.train.labels)
     title = f"{config.cohort} {config.model} {config.protocol}"
     learner = build_learner(config, network, loaders, loss, cache_root() / "history" / f"{key}.csv", title)
     history, kept = fit(learner, config.epochs)

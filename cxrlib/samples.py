@@ -4,7 +4,7 @@ The order of the steps is the protocol's: augmentation before or after the valid
 by image or by patient. Pixels stay uint8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -60,6 +60,8 @@ def prepare(config: RunConfig, edition: Edition) -> RunSamples:
     store = open_store(edition.images, config.image_size)
     train, lost_train = load_samples(store, cohort.train)
     test, lost_test = load_samples(store, cohort.test)
+    if config.preparation != "minmax":
+        train, test = _prepared(config, edition, cohort, train, test)
     train, valid = divide(
         train, config.rules, config.valid_fraction, config.seed, augmented=config.cohort == "augmented"
     )
@@ -71,6 +73,19 @@ def prepare(config: RunConfig, edition: Edition) -> RunSamples:
             )
     left_out = pd.concat([cohort.removed[["image_id", "reason"]], lost_train, lost_test], ignore_index=True)
     return RunSamples(train, valid, test, left_out)
+
+
+def _prepared(
+    config: RunConfig, edition: Edition, cohort: CohortSplit, train: Samples, test: Samples
+) -> tuple[Samples, Samples]:
+    """Both parts with their histograms equalised and, for "lungs", segmented by a U-Net that saw no test component."""
+    from cxrlib.segmentation import equalised, train_segmenter  # here: few runs need it
+
+    change = equalised
+    if config.preparation == "lungs":
+        unseen = frozenset(cohort.test["component"])
+        change = train_segmenter(edition, config.image_size, unseen, config.seed).prepare
+    return replace(train, pixels=change(train.pixels)), replace(test, pixels=change(test.pixels))
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights, WeightsEnum
+from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights, VGG19_Weights, WeightsEnum
 
 from cxrlib.errors import WeightsError
 from cxrlib.networks import TRUNKS, Classifier, misfit
@@ -18,6 +18,7 @@ from cxrlib.storage import atomic_path, file_digest
 _ARCHITECTURES: dict[str, tuple[str, WeightsEnum, str, str]] = {
     "resnet50": ("resnet50", ResNet50_Weights.IMAGENET1K_V1, "", "fc."),
     "squeezenet": ("squeezenet1_1", SqueezeNet1_1_Weights.IMAGENET1K_V1, "features.", "classifier."),
+    "vgg19": ("vgg19", VGG19_Weights.IMAGENET1K_V1, "features.", "classifier."),
 }
 """By model: torchvision's name, its weights, and how its tensors' names begin in the trunk and in the classifier."""
 

@@ -1,11 +1,14 @@
 """Pairs of recorded runs, the choices made on validation data, and the answer that follows the records."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from test_records import make_record as make_full_record
 
-from cxrlib.beta import nested, scores, study, threshold
+from cxrlib.beta import nested, networks, scores, study, threshold
 from cxrlib.beta.answer import answer
 from cxrlib.config import RunConfig
 from cxrlib.errors import DataError
@@ -182,3 +185,33 @@ def test_rules_table_is_paired_and_ordered(swept):
     assert table.loc["oracle β", "utility"] >= table.loc["β chosen, threshold 1/2", "utility"]
     with pytest.raises(DataError, match="same images"):
         nested.rules_table({**rules, "other": rules["oracle β"].iloc[1:]}, "plain CE, threshold tuned", draws=10)
+
+
+def loss_record(loss: str, shift: float = 0.0) -> Record:
+    """A record of the best row under `loss`; `shift` moves the positives' log-odds, so that it ranks better or worse."""
+    record = make_full_record(
+        cohort="combined", model="resnet50", pretraining="imagenet", beta=None, protocol="clean", loss=loss
+    )
+    frame = record.predictions.copy()
+    frame["logit"] += np.where(frame["label"] == 1, shift, 0).astype(np.float32)
+    return dataclasses.replace(record, predictions=frame)
+
+
+def test_losses_of_full_networks_are_set_beside_plain_cross_entropy():
+    table = networks.losses_table([loss_record("wce"), loss_record("focal", 4.0), loss_record("ldam", -4.0)])
+    tuned = table[table["rule"] == "tuned"].set_index("loss")["difference"]
+    assert tuned["plain CE"] == 0 and tuned["focal"] > 0 > tuned["LDAM"]
+    assert table.columns[0] == "loss" and set(table["rule"]) == {"1/2", "tuned", "adjusted"}
+
+
+def test_the_sentence_on_losses_names_the_missing_and_follows_the_records():
+    better = networks.losses_sentence([loss_record("wce"), loss_record("focal", 6.0)])
+    assert "focal at tuned" in better and "Not recorded yet: class-balanced, LDAM" in better
+    worse = networks.losses_sentence([loss_record("wce"), loss_record("focal", -6.0)])
+    assert "wholly below (focal at" in worse
+    assert networks.losses_table([loss_record("wce")]).empty
+    assert "No alternative has been recorded" in networks.losses_sentence([loss_record("wce")])
+
+
+def test_alternative_losses_never_enter_the_pairs_of_weights():
+    assert not scores.by_weight([loss_record("focal"), loss_record("resampled")])

@@ -1,6 +1,8 @@
 """The weight as a threshold where the probability is known, and the arithmetic of costs and calibration."""
 
+import dcurves
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +87,16 @@ def test_net_benefit_is_the_published_formula(predictions):
         assert row.all == pytest.approx(y.mean() - (1 - y.mean()) * odds)
     assert (table["none"] == 0).all()
     assert costs.net_benefit(1.0, 0.0, 0.3, 0.3) == pytest.approx(0)  # treating all is worth nothing at the prevalence
+
+
+def test_decision_curves_are_a_librarys(predictions):
+    y, z = predictions
+    thresholds = np.array([0.05, 0.12, 0.3, 0.55, 0.8])
+    ours = costs.decision_curve(y, expit(z), thresholds)
+    theirs = dcurves.dca(pd.DataFrame({"y": y, "p": expit(z)}), "y", ["p"], thresholds=thresholds)
+    for ours_name, name in (("model", "p"), ("all", "all"), ("none", "none")):
+        expected = theirs[theirs["model"] == name].sort_values("threshold")["net_benefit"]
+        assert ours[ours_name].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-12)
 
 
 def test_expected_cost_by_counting(predictions):

@@ -188,3 +188,17 @@ def test_on_a_gpu_the_images_move_once_if_they_fit(share: float, monkeypatch: py
     assert loader.images.device.type == ("cuda" if share else "cpu")
     x, y = loader.one_batch()
     assert x.device.type == y.device.type == "cuda"
+
+
+def test_weights_draw_an_epoch_anew_with_their_chances():
+    labels = np.r_[np.ones(50, int), np.zeros(950, int)]
+    images = np.zeros((1000, 4, 4), np.uint8)
+    weights = np.where(labels == 1, 10.0, 10.0 / 19)
+    loader = ArrayLoader(images, labels, 100, shuffle=True, seed=3, weights=weights)
+    drawn = [np.concatenate([y.numpy() for _, y in loader]) for _ in range(2)]
+    assert all(len(epoch) == 1000 and 0.44 < epoch.mean() < 0.56 for epoch in drawn)
+    assert not np.array_equal(*drawn)
+    again = ArrayLoader(images, labels, 100, shuffle=True, seed=3, weights=weights)
+    assert torch.equal(again.order(0), loader.order(0)) and not torch.equal(again.order(0), loader.order(1))
+    with pytest.raises(DataError, match="weights of shape"):
+        ArrayLoader(images, labels, 100, weights=weights[:5])

@@ -6,10 +6,15 @@ import pytest
 import torch
 
 from cxrlib import grid, records, runs, study
-from cxrlib.config import RunConfig
+from cxrlib.__main__ import main
+from cxrlib.beta.scores import effective_beta
+from cxrlib.config import LOSSES, PREPARATIONS, PROFILES, RunConfig
 from cxrlib.editions import load_edition
-from cxrlib.errors import DataError
-from cxrlib.records import load_record, run_folder
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.imbalance import ALTERNATIVES, build_alternative
+from cxrlib.losses import build_loss
+from cxrlib.provenance import EQUIVALENT
+from cxrlib.records import load_record, run_folder, run_key
 
 TINY = {
     "edition": "phantom",
@@ -90,6 +95,52 @@ def test_chest_xray_pretraining_is_trained_once_and_handed_over(edition, monkeyp
     assert runs.run_inputs(config, edition)["weights"] == module.pretraining_key(config, edition)
 
 
+def test_every_loss_has_its_own_key_and_old_keys_stay(edition):
+    configs = [RunConfig.create(**TINY, beta=None, loss=loss) for loss in LOSSES]
+    keys = [run_key(config, runs.run_inputs(config, edition)) for config in configs]
+    assert len(set(keys)) == len(LOSSES) and "betanone" in keys[0] and "focal" in keys[LOSSES.index("focal")]
+    without = {name: value for name, value in configs[0].to_dict().items() if name != "loss"}
+    assert RunConfig.from_dict(without) == configs[0]
+
+
+def test_a_loss_beside_a_weight_is_refused():
+    with pytest.raises(ParameterError, match="focal' takes no weight: give beta = None"):
+        RunConfig.create(**TINY, beta=0.75, loss="focal")
+
+
+def test_alternatives_train_with_the_training_sets_counts(edition):
+    labels = np.r_[np.ones(10, int), np.zeros(40, int)]
+    logits = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    for loss in ALTERNATIVES:
+        built = runs.run_loss(RunConfig.create(**TINY, beta=None, loss=loss), labels)
+        expected = build_alternative(loss, [40, 10])
+        target = torch.as_tensor(labels)
+        assert torch.equal(built(logits, target), expected(logits, target))
+    plain = runs.run_loss(RunConfig.create(**TINY, beta=None, loss="resampled"), labels)
+    assert torch.equal(plain(logits, target), build_loss(None, "cross_entropy")(logits, target))
+
+
+def test_losses_give_different_runs_on_the_same_images(edition):
+    records = [
+        runs.run(RunConfig.create(**TINY, beta=None, loss=loss), edition) for loss in ("wce", "focal", "resampled")
+    ]
+    assert len({record.inputs["samples"] for record in records}) == 1
+    losses = [record.history["train_loss"].iloc[0] for record in records]
+    assert len(set(losses)) == 3
+    assert grid.standard(records[0].config.replace(**PROFILES["quick"])) != grid.standard(
+        records[1].config.replace(**PROFILES["quick"])
+    )
+    assert effective_beta(records[0]) == 1 and effective_beta(records[1]) is None
+
+
+def test_a_record_of_code_that_computes_the_same_is_current(edition, monkeypatch):
+    record = runs.run(RunConfig.create(**TINY), edition)
+    monkeypatch.setitem(record.provenance, "training_code", "0" * 16)
+    assert not record.current
+    monkeypatch.setitem(EQUIVALENT, "0" * 16, "runs trained again gave the same predictions")
+    assert record.current
+
+
 def test_the_command_of_a_record_repeats_its_config(edition):
     config = RunConfig.create(**TINY, beta=None, protocol="paper+checkpoint=last")
     words = runs.command(config).split()
@@ -107,7 +158,17 @@ def test_the_grid_lists_what_is_missing_and_stops_at_its_time_limit(edition):
     assert study.run_cells(configs[:1], edition) == 1
     assert study.missing(tiny, edition) == tiny[1:]
     assert len(records.all_records()) == 1
-    assert [cell["recorded"] for cell in study.make_plan(tiny, edition)["cells"]] == [True, False, False]
+    assert [cell["recorded"] for cell in study.make_plan(tiny, edition, "quick")["cells"]] == [True, False, False]
+
+
+def test_the_list_names_the_loss_and_the_preparation(edition, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "imagenet_digest", lambda model: "0" * 64)
+    assert (
+        main(["study", "list", "--profile", "quick", "--edition", "phantom", "--parts", "alternatives", "related"]) == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    found = {line.split()[-1] for line in lines[1:]}
+    assert found == {*LOSSES[1:], *PREPARATIONS[1:]} and len(lines) == 1 + len(LOSSES) + len(PREPARATIONS) - 2
 
 
 def test_the_grid_holds_every_row_of_table_2_under_three_protocols():

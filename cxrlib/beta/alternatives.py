@@ -32,11 +32,14 @@ def alternatives_table(scores: pd.DataFrame, draws: int = 1000, seed: int = 0) -
     rules = {f"{name}, 1/2": at_half(scores, method) for method, name in NAMES.items()}
     rules |= {f"{name}, tuned": at_tuned(scores, method) for method, name in NAMES.items()}
     rules |= {"plain CE, adjusted": at_adjusted(scores), "WCE, chosen": with_chosen_beta(scores)}
-    table = rules_table(rules, REFERENCE, draws=draws, seed=seed)
-    split = table["rule"].str.rsplit(", ", n=1, expand=True)
-    table.insert(0, "loss", split[0])
-    table["rule"] = split[1]
+    table = split_rules(rules_table(rules, REFERENCE, draws=draws, seed=seed))
     return table.merge(ranking_table(scores, draws, seed), on="loss", how="left")
+
+
+def split_rules(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of rules named "loss, rule" with a column for each of the two."""
+    split = table["rule"].str.rsplit(", ", n=1, expand=True)
+    return table.assign(rule=split[1]).pipe(lambda named: named.assign(loss=split[0])[["loss", *table.columns]])
 
 
 def ranking_table(scores: pd.DataFrame, draws: int = 1000, seed: int = 0) -> pd.DataFrame:

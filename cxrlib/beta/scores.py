@@ -34,7 +34,12 @@ def method_name(beta: float) -> str:
 
 
 def effective_beta(record: Record) -> float | None:
-    """The weight a record was trained with: none is 1 where the protocol's loss is cross-entropy, else None."""
+    """The weight a record was trained with: none is 1 where the protocol's loss is cross-entropy, else None.
+
+    None too where an alternative to the weight was trained.
+    """
+    if record.config.loss != "wce":
+        return None
     if record.config.beta is not None:
         return record.config.beta
     return 1.0 if record.config.rules.loss_without_beta == "cross_entropy" else None

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from cxrlib.beta.calibration import reliability
 from cxrlib.beta.costs import Roc, cost_curve, decision_curve, normalised_cost
@@ -179,16 +179,21 @@ def plot_cost_curves(curves: pd.DataFrame) -> Figure:
 def decision_curves(scores: pd.DataFrame, betas: Sequence[float] = SHOWN) -> pd.DataFrame:
     """Net benefit over threshold probability on the pooled test images: threshold, curve, net_benefit.
 
-    Each weighted model as trained ("β = …") and with log beta taken off ("β = …, corrected").
+    Each weighted model as trained ("β = …"), and with log beta taken off and the prevalence of the validation images
+    exchanged for that of the test images ("β = …, corrected"). Thresholds run from a tenth
+    of the test prevalence to thirty times it, at most 0.8: beyond, a rare disease leaves nothing to gain.
     """
     test = scores[scores["split"] == "test"]
-    thresholds = np.linspace(0.01, 0.8, 80)
+    prevalence = float((test["label"] == 1).mean())
+    trained = float((scores.loc[scores["split"] == "valid", "label"] == 1).mean())
+    moved = float(logit(trained) - logit(prevalence))
+    thresholds = np.geomspace(prevalence / 10, min(30 * prevalence, 0.8), 80)
     parts = []
     for beta in betas:
         part = test[test["method"] == method_name(beta)]
         if part.empty:
             continue
-        variants = {f"β = {beta:g}": 0.0} | ({} if beta == 1 else {f"β = {beta:g}, corrected": float(np.log(beta))})
+        variants = {f"β = {beta:g}": 0.0, f"β = {beta:g}, corrected": float(np.log(beta)) + moved}
         for name, shift in variants.items():
             curve = decision_curve(part["label"], expit(part["logit"] - shift), thresholds)
             parts.append(pd.DataFrame({"threshold": thresholds, "curve": name, "net_benefit": curve["model"]}))
@@ -200,7 +205,7 @@ def decision_curves(scores: pd.DataFrame, betas: Sequence[float] = SHOWN) -> pd.
 
 
 def plot_decision_curves(curves: pd.DataFrame) -> Figure:
-    """Decision curves; dashed where log beta was taken off."""
+    """Decision curves; dashed where the weight and the prevalence are corrected for."""
     figure, axis = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
     bases = sorted({name.removesuffix(", corrected") for name in curves["curve"] if name.startswith("β")})
     colours = dict(zip(bases, _colours(len(bases)), strict=True))
@@ -212,7 +217,7 @@ def plot_decision_curves(curves: pd.DataFrame) -> Figure:
         }
         axis.plot(part["threshold"], part["net_benefit"], label=str(name), **style)
     top = float(curves["net_benefit"].max())
-    axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.25 * top, 1.1 * top))
+    axis.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.5 * top, 1.1 * top), xscale="log")
     axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from cxrlib.config import RunConfig
 from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.metrics import gain
-from cxrlib.paper import REFERENCE, find_row
+from cxrlib.paper import REFERENCE, PaperRow, find_row
 from cxrlib.protocols import CHOICES, PROTOCOLS
 from cxrlib.records import Record
 
@@ -86,7 +87,7 @@ def curve_table(record: Record) -> pd.DataFrame:
 def plot_curves(record: Record) -> Figure:
     """ROC and precision-recall curves with the operating points at 0.5 and at the tuned threshold."""
     table, metrics = curve_table(record), record.metrics
-    row = find_row(record.config.cohort, record.config.model, record.config.pretraining, record.config.beta)
+    row = _printed(record.config)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), layout="constrained")
     for axis, curve in ((left, "ROC"), (right, "precision-recall")):
         part = table[table["curve"] == curve]
@@ -116,7 +117,7 @@ def comparison_table(record: Record) -> pd.DataFrame:
     """
     metrics = record.metrics["test"]
     c = record.config
-    row = find_row(c.cohort, c.model, c.pretraining, c.beta)
+    row = _printed(c)
     printed = {} if row is None else {
         "sensitivity": row.sensitivity, "specificity": row.specificity, "bacc": row.bacc, "accuracy": row.ppcr
     }  # fmt: skip
@@ -145,12 +146,13 @@ def recorded_table(records: Sequence[Record]) -> pd.DataFrame:
 
 def _recorded_row(record: Record) -> dict[str, object]:
     c, m = record.config, record.metrics["test"]
-    row = find_row(c.cohort, c.model, c.pretraining, c.beta)
+    row = _printed(c)
     return {
         "training set": c.cohort,
         "model": c.model,
         "pretraining": c.pretraining,
         "β": "–" if c.beta is None else f"{c.beta:g}",
+        "loss": c.loss,
         "protocol": c.protocol,
         "seed": c.seed,
         "edition": c.edition,
@@ -167,6 +169,13 @@ def _recorded_row(record: Record) -> dict[str, object]:
         "code": "current" if record.current else "older",
         "record": record.key,
     }
+
+
+def _printed(config: RunConfig) -> PaperRow | None:
+    """The paper's row of a configuration; none where the loss or the preparation is not the paper's."""
+    if config.loss != "wce" or config.preparation != "minmax":
+        return None
+    return find_row(config.cohort, config.model, config.pretraining, config.beta)
 
 
 def provenance_table(record: Record) -> pd.DataFrame:
@@ -192,7 +201,7 @@ def provenance_table(record: Record) -> pd.DataFrame:
 def headline(record: Record) -> dict[str, object]:
     """The numbers and sentences that the chapter's prose quotes, by the name they are glued under."""
     m, c = record.metrics["test"], record.config
-    row = find_row(c.cohort, c.model, c.pretraining, c.beta)
+    row = _printed(c)
     overlapping = int(record.test().query("label == 1")["overlap"].sum())
     return {
         **{

@@ -12,7 +12,7 @@ from cxrlib.figures.style import PALETTE, PAPER_COLOUR
 from cxrlib.networks import TRUNKS, build_network
 from cxrlib.receptive_field import effective_field, receptive_field, share_within, support
 
-NAMES = {"resnet50": "ResNet-50", "squeezenet": "SqueezeNet 1.1", "acnn": "ACNN"}
+NAMES = {"resnet50": "ResNet-50", "squeezenet": "SqueezeNet 1.1", "acnn": "ACNN", "vgg19": "VGG-19"}
 _PART_COLOURS = ("blue", "sky", "green", "red", "orange", "purple", "grey", "brown")
 
 

@@ -28,7 +28,12 @@ def show_table(table: pd.DataFrame, name: str, source: str, digits: int = 4, ind
     """
     printed = table.map(lambda value: _printed(value, digits))
     body = printed.to_html(index=index, border=0, classes="table sortable", justify="left")
-    display(HTML(f'<div class="cxr-table">{body}</div>{_source_line(table, name, source)}'))
+    show_html(f'<div class="cxr-table">{body}</div>', table, name, source)
+
+
+def show_html(body: str, data: pd.DataFrame, name: str, source: str) -> None:
+    """Display HTML of one's own and, under it, what it was made from and `data` as CSV, as `show_figure` does."""
+    display(HTML(body + _source_line(data, name, source)))
 
 
 def _printed(value: object, digits: int) -> str:

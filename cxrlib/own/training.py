@@ -55,7 +55,7 @@ class OwnConfig(RunConfig):
             raise ParameterError(f"unknown model '{self.model}': choose one of {', '.join(TRUNKS)}.")
         if self.pretraining not in ("none", "imagenet"):
             raise ParameterError(f"pretraining = '{self.pretraining}' is not allowed here: choose none or imagenet.")
-        if self.pretraining == "imagenet" and self.model not in ("resnet50", "squeezenet"):
+        if self.pretraining == "imagenet" and self.model not in ("resnet50", "squeezenet", "vgg19"):
             raise ParameterError(f"pretraining = 'imagenet' does not exist for model '{self.model}': choose none.")
 
     @classmethod

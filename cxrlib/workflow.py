@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -64,12 +65,18 @@ def driving(plan: Path) -> Iterator[int]:
 
 
 def drive(plan: Path, lock: int, profile: str, batch: int, gpus: int, extra: Sequence[str] = ()) -> int:
-    """Run Snakemake on a plan under a lock from `driving`; returns its exit status."""
+    """Run Snakemake on a plan under a lock from `driving`; returns its exit status.
+
+    Snakemake decides what an interrupt means: it gets the terminal's Ctrl-C itself, and a SIGTERM to this process is
+    handed on to it, so that nothing goes on unseen.
+    """
     search = os.pathsep.join([str(project_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command(plan, profile, batch, gpus, extra),
-        env={**os.environ, "PYTHONPATH": search},
-        pass_fds=(lock,),
-        check=False,
-    )
-    return done.returncode
+    environment = {**os.environ, "PYTHONPATH": search}
+    with subprocess.Popen(command(plan, profile, batch, gpus, extra), env=environment, pass_fds=(lock,)) as snakemake:
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        terminate = signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
+        try:
+            return snakemake.wait()
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
+            signal.signal(signal.SIGTERM, terminate)

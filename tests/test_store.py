@@ -227,7 +227,8 @@ SLOW_BUILD = textwrap.dedent(
     decode, decoded = store.decode, []
     def slow(content):
         decoded.append(1)
-        print("decoding", flush=True)
+        sys.stdout.write("decoding\\n")  # in one piece: several threads decode
+        sys.stdout.flush()
         time.sleep({seconds})
         return decode(content)
     store.decode = slow

@@ -82,6 +82,14 @@ def kill(driver):
     psutil.wait_procs(family, timeout=30)
 
 
+def trains(process):
+    """Whether a process is at work on cells."""
+    try:
+        return "cell" in process.cmdline()
+    except psutil.Error:  # it has ended
+        return False
+
+
 @pytest.fixture(scope="module")
 def undisturbed(place):
     """Results of the grid run without disturbance, both cells as one batch."""
@@ -159,6 +167,31 @@ def test_a_cell_that_fails_is_named_and_loses_no_other(place, undisturbed, monke
     found = table(undisturbed, "broken")
     assert list(found.loc[found["seeds"] == 0, "pretraining"]) == ["imagenet"]
     assert (found["seeds"] > 0).sum() == 3
+
+
+def test_a_driver_told_to_stop_ends_with_its_cell(place, results, tmp_path):
+    arguments = study("make", place / "mini.json", "--gpus", "0", f"--snakemake={ONE_CORE}")
+    with open(tmp_path / "log", "w") as log:
+        driver = psutil.Popen(
+            [sys.executable, "-m", "cxrlib", *arguments],
+            cwd=project_root(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    family = []
+    try:
+        deadline = time.monotonic() + 300
+        while not any(map(trains, family)):
+            assert driver.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+            family = driver.children(recursive=True)
+        driver.terminate()
+        assert driver.wait(timeout=120) != 0
+        assert not [process for process in family if process.is_running()]
+        assert len(marks(results)) == 1  # the cell at work was finished, the other one never begun
+    finally:
+        if driver.is_running():
+            kill(driver)
 
 
 def test_a_second_driver_is_refused(place, results, capfd):

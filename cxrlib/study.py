@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrlib.config import PROFILES, RunConfig
-from cxrlib.editions import Edition, find_edition, load_edition
+from cxrlib.config import RunConfig
+from cxrlib.editions import Edition, load_edition
 from cxrlib.errors import CxrError, DataError
-from cxrlib.grid import PARTS, Cell, cells, own_cells
+from cxrlib.grid import Cell
 from cxrlib.paths import cache_root, results_root
 from cxrlib.pretraining import pretrained_trunk, pretraining_key
 from cxrlib.records import load_record, run_folder, run_key
 from cxrlib.results import own_table, study_table
 from cxrlib.runs import run, run_inputs
+from cxrlib.selection import add_selection, missing, selected, without_weights
 from cxrlib.storage import atomic_path, lock
 from cxrlib.store import open_store
 from cxrlib.workflow import drive, driving, plan_path, profile_folder
@@ -71,11 +72,6 @@ def write_table(plan: Mapping[str, Any], edition: Edition) -> Path:
     return Path(plan["table"])
 
 
-def missing(planned: Sequence[Cell], edition: Edition) -> list[Cell]:
-    """The cells without a record, in order."""
-    return [cell for cell in planned if not run_folder(run_key(cell.config, run_inputs(cell.config, edition))).is_dir()]
-
-
 def run_cells(configs: Sequence[RunConfig], edition: Edition, seconds: float | None = None) -> int:
     """Run configs in order in this process; returns how many were finished or already recorded.
 
@@ -88,12 +84,13 @@ def run_cells(configs: Sequence[RunConfig], edition: Edition, seconds: float | N
         if seconds is not None and began - start + slowest > seconds:
             print(f"stopped before the time limit: {len(configs) - number + 1} cells left", flush=True)
             break
-        key = run_key(config, run_inputs(config, edition))
+        name = f"{config.cohort} {config.model} {config.pretraining} {config.protocol}"
         try:
+            name = key = run_key(config, run_inputs(config, edition))
             with lock(cache_root() / "study" / key):
                 record = run(config, edition)  # a process that outlived its driver may just have finished it
         except CxrError as error:
-            print(f"[{number}/{len(configs)}] failed: {key}: {error}", file=sys.stderr, flush=True)
+            print(f"[{number}/{len(configs)}] failed: {name}: {error}", file=sys.stderr, flush=True)
             continue
         took = time.monotonic() - began
         done, slowest = done + 1, max(slowest, took)
@@ -107,12 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m cxrlib study`."""
     actions = parser.add_subparsers(dest="action", required=True)
     grid = argparse.ArgumentParser(add_help=False)
-    grid.add_argument("--profile", choices=tuple(PROFILES), default="cpu")
-    grid.add_argument("--edition", default="auto", help="original, open, phantom or auto")
-    grid.add_argument("--licences", default="any", help="licences you accept, or any")
-    grid.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
-    grid.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    grid.add_argument("--grid", type=Path, help="JSON file with a grid of your own instead of the study's")
+    add_selection(grid, "cpu")
     actions.add_parser("list", parents=[grid], help="list the missing cells")
     actions.add_parser("run", parents=[grid], help="run the missing cells in this process").add_argument(
         "--seconds", type=float, help="stop in good order before this many seconds"
@@ -152,18 +144,14 @@ def main(arguments: argparse.Namespace) -> int:
         beyond = [value for value, usual in ((c.loss, "wce"), (c.preparation, "minmax")) if value != usual]
         settings = (c.protocol, c.cohort, c.model, c.pretraining, f"beta {beta}", f"seed {c.seed}", *beyond)
         print(f"{cell.part:9}", *settings)
+    for error in without_weights(todo).values():
+        print(f"cells that start from these weights count as missing: {error}", file=sys.stderr)
     return 0
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell]]:
     """The edition, the cells planned and those that are missing; says how many."""
-    name = find_edition() if arguments.edition == "auto" else arguments.edition
-    edition = load_edition(name, arguments.licences)
-    common = (arguments.profile, name, arguments.seeds)
-    if arguments.grid:
-        planned = own_cells(arguments.grid, *common, arguments.licences)
-    else:
-        planned = cells(*common, arguments.parts, arguments.licences)
+    edition, planned = selected(arguments)
     todo = missing(planned, edition)
     counts = f"{len(planned)} cells planned, {len(todo)} missing"
     print(f"{edition.short}, profile {arguments.profile}: {counts}", flush=True)

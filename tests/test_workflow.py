@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import pandas as pd
 import psutil
 import pytest
 
+from cxrlib import selection
 from cxrlib.__main__ import main
 from cxrlib.errors import ParameterError
 from cxrlib.grid import own_cells
@@ -215,6 +219,20 @@ def test_the_lock_is_held_as_long_as_a_child_lives(tmp_path):
         child.communicate()
     with driving(tmp_path / "plan.json"):
         pass
+
+
+def test_without_weights_the_list_says_what_it_cannot_know(place, results, tmp_path, monkeypatch, capsys):
+    grid = tmp_path / "weights.json"
+    grid.write_text(json.dumps([*GRID, {**CELL, "pretraining": "imagenet"}, {**CELL, "model": "vgg19"}]))
+    monkeypatch.setenv("CXR_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", Mock(side_effect=URLError("no network")))
+    monkeypatch.setattr(selection, "_lack", cache(selection._lack.__wrapped__))
+    assert main(study("list", grid)) == 0
+    printed = capsys.readouterr()
+    assert "4 cells planned, 4 missing" in printed.out and "squeezenet imagenet" in printed.out
+    assert "count as missing: torchvision's ImageNet weights could not be downloaded" in printed.err
+    assert "squeezenet1_1_imagenet.safetensors" in printed.err and "vgg19" not in printed.err
 
 
 def test_a_missing_profile_is_said_before_anything_is_planned(place, results, capfd):

@@ -11,18 +11,17 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
-from cxrlib.config import PROFILES
-from cxrlib.editions import COLLECTIONS, Edition, find_edition, load_edition
+from cxrlib.editions import COLLECTIONS, Edition
 from cxrlib.errors import DataError, WeightsError
-from cxrlib.grid import PARTS, Cell, cells, own_cells
+from cxrlib.grid import Cell
 from cxrlib.portable import bootstrap, vendor
 from cxrlib.portable.volumes import INDEX, pack, write_index
 from cxrlib.provenance import code_revision
 from cxrlib.readers import locate
 from cxrlib.readers.base import IMAGE_SUFFIXES
+from cxrlib.selection import add_selection, missing, selected
 from cxrlib.shortcuts.regions import MASK_FOLDERS
 from cxrlib.storage import atomic_path
-from cxrlib.study import missing
 from cxrlib.weights import imagenet_file
 
 COMMAND = "run_study.py"
@@ -73,12 +72,7 @@ def package(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m cxrlib package`."""
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="full")
-    parser.add_argument("--edition", default="auto", help="original, open, phantom or auto")
-    parser.add_argument("--licences", default="any", help="licences you accept, or any")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--grid", type=Path, help="JSON file with a grid of your own instead of the study's")
+    add_selection(parser, "full")
     parser.add_argument("--output", type=Path, default=Path("package"), help="folder for the volumes")
     parser.add_argument("--size-limit-mib", type=float, default=64.0, help="size that no volume exceeds")
     parser.add_argument("--wheels", type=Path, help="folder of wheels for the other machine's version of Python")
@@ -86,13 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run `python -m cxrlib package`."""
-    name = find_edition() if arguments.edition == "auto" else arguments.edition
-    edition = load_edition(name, arguments.licences)
-    common = (arguments.profile, name, arguments.seeds)
-    if arguments.grid:
-        planned = own_cells(arguments.grid, *common, arguments.licences)
-    else:
-        planned = cells(*common, arguments.parts, arguments.licences)
+    edition, planned = selected(arguments)
     todo = missing(planned, edition)
     index = package(todo, edition, arguments.output, int(arguments.size_limit_mib * 2**20), arguments.wheels)
     for volume in index["volumes"]:

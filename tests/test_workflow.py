@@ -221,6 +221,17 @@ def test_the_lock_is_held_as_long_as_a_child_lives(tmp_path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("limits", "threads"), [("--cores 2", 2), ("--cores 2 --resources gpu=2", 1), ("--cores 9 --resources gpu=4", 2)]
+)
+def test_cells_that_run_at_once_share_the_cores(place, results, capfd, limits, threads):
+    assert main(study("make", place / "mini.json", f"--snakemake={limits} --dry-run")) == 0
+    printed = capfd.readouterr().out
+    cells = printed.split("rule cell:")[1:]
+    assert len(cells) == 2
+    assert all(f"threads: {threads}\n" in cell if threads > 1 else "threads:" not in cell for cell in cells)
+
+
 def test_without_weights_the_list_says_what_it_cannot_know(place, results, tmp_path, monkeypatch, capsys):
     grid = tmp_path / "weights.json"
     grid.write_text(json.dumps([*GRID, {**CELL, "pretraining": "imagenet"}, {**CELL, "model": "vgg19"}]))

@@ -1,4 +1,5 @@
 // Tables of class "sortable": a click (or Enter) on a header sorts the body by that column, a second one the other way.
+// A table in an element with data-frozen="k" keeps its first k columns in view, where they leave room for others.
 document.addEventListener("DOMContentLoaded", () => {
   const text = (row, column) => (row.cells[column] ? row.cells[column].textContent.trim() : "");
   const number = (value) => (/^[−-]?[\d.]+(e[+-]?\d+)?\s*%?(\s[[±].*)?$/i.test(value) ? parseFloat(value.replace("−", "-")) : NaN);
@@ -21,6 +22,17 @@ document.addEventListener("DOMContentLoaded", () => {
     body.append(...rows);
   }
 
+  function freeze(frame) {
+    const [count, left] = [Number(frame.dataset.frozen), frame.querySelector("th").getBoundingClientRect().left];
+    const rows = [...frame.querySelectorAll("tr")].map((row) => [...row.cells].slice(0, count));
+    const edges = rows[0].map((cell) => cell.getBoundingClientRect());
+    if (edges[count - 1].right - left > 0.67 * frame.clientWidth) return;
+    rows.forEach((cells) => cells.forEach((cell, column) => {
+      cell.classList.add("frozen");
+      cell.style.left = `${edges[column].left - left}px`;
+    }));
+  }
+
   for (const table of document.querySelectorAll("table.sortable")) {
     if (!table.tHead || !table.tBodies.length) continue;
     const headers = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
@@ -36,4 +48,5 @@ document.addEventListener("DOMContentLoaded", () => {
       });
     }
   }
+  document.querySelectorAll("[data-frozen]").forEach(freeze); // after the sort signs, which widen the headers
 });

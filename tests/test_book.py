@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxrlib import book, offline, readme, sphinx_digest
+from cxrlib.figures.show import framed, printed
 
 FIGURE = {"mystnb": {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A rising line"}}}
 SHOW = """
@@ -278,6 +280,44 @@ def test_a_table_sorts_by_a_header_with_missing_values_last(project: Path, tmp_p
             f"<tbody>{rows}</tbody></table>{click % clicks}"
         )
         assert re.findall("<td>(.*?)</td>", offline.visit(page, chromium).dom) == expected
+
+
+@pytest.mark.browser
+def test_a_wide_table_keeps_its_first_columns_in_view(project: Path, tmp_path: Path, chromium: str) -> None:
+    for name in ("sortable.js", "book.css"):
+        shutil.copy(project / "_static" / name, tmp_path)
+    wide = pd.DataFrame([["a", "b", *"0" * 60], ["c", "d", *"1" * 60]], columns=["x", "y", *map(str, range(60))])
+    page = tmp_path / "page.html"
+    report = (
+        "<script>addEventListener('load', () => { const f = document.querySelector('.cxr-table'); f.scrollLeft = 500; "
+        "const at = (c) => Math.round(f.querySelectorAll('tbody td')[c].getBoundingClientRect().left); "
+        "document.title = [at(0) === 0, at(1) > at(0), at(2) < at(0)].join(); });</script>"
+    )
+    for frozen, expected in ((2, "true,true,true"), (0, "false,true,false"), (59, "false,true,false")):
+        body = framed(wide.to_html(index=False, classes="table sortable"), frozen)
+        page.write_text(
+            '<meta charset="utf-8"><link rel="stylesheet" href="book.css"><script src="sortable.js"></script>'
+            f'<body style="margin: 0">{body}{report}'
+        )
+        assert f"<title>{expected}</title>" in offline.visit(page, chromium).dom
+
+
+def test_an_interval_stands_in_its_figure_s_column() -> None:
+    table = pd.DataFrame(
+        {
+            "rate": [0.5, float("nan")],
+            "n_images": [3, 4],
+            "rate_low": [0.25, float("nan")],
+            "rate_high": [0.75, 1.0],
+            "cut low": [0.1, 0.2],
+            "cut high": [0.3, 0.4],
+        }
+    )
+    shown = printed(table, 2)
+    assert list(shown) == ["rate", "n images", "cut low", "cut high"]
+    assert list(shown["rate"]) == ["0.50 [0.25, 0.75]", "–"]
+    assert list(shown["cut low"]) == ["0.10", "0.20"]
+    assert list(printed(table.rename(columns=lambda name: name.replace("_", " ")), 2)["rate"]) == list(shown["rate"])
 
 
 def test_citations_and_entries_match(project: Path) -> None:

@@ -21,14 +21,36 @@ def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> N
     display(HTML(_source_line(data, name, source)))
 
 
-def show_table(table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False) -> None:
+def show_table(
+    table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False, frozen: int = 0
+) -> None:
     """Display `table` (sortable by its headers in the rendered page), its provenance and its CSV.
 
-    Floats are printed with `digits` decimals and missing values as an en dash; the CSV keeps full precision.
+    Floats are printed with `digits` decimals, missing values as an en dash, and a figure with its interval in one
+    column; the CSV keeps full precision and every column. `frozen`: of a wide table, the number of first columns that
+    stay in view.
     """
-    printed = table.map(lambda value: _printed(value, digits))
-    body = printed.to_html(index=index, border=0, classes="table sortable", justify="left")
-    show_html(f'<div class="cxr-table">{body}</div>', table, name, source)
+    body = printed(table, digits).to_html(index=index, border=0, classes="table sortable", justify="left")
+    show_html(framed(body, frozen), table, name, source)
+
+
+def framed(table: str, frozen: int = 0) -> str:
+    """The HTML of a table in a frame in which it scrolls; `frozen` as in `show_table`."""
+    wide = f' cxr-wide" data-frozen="{frozen}' if frozen else ""
+    return f'<div class="cxr-table{wide}">{table}</div>'
+
+
+def printed(table: pd.DataFrame, digits: int) -> pd.DataFrame:
+    """`table` as text; a column with companions `_low` and `_high` (or ` low`, ` high`) takes them in as [low, high]."""
+    text = table.map(lambda value: _printed(value, digits))
+    for name in table.columns:
+        for gap in "_ ":
+            low, high = f"{name}{gap}low", f"{name}{gap}high"
+            if {low, high} <= set(text.columns):
+                known = table[[low, high]].notna().all(axis=1)
+                text[name] += (" [" + text[low] + ", " + text[high] + "]").where(known, "")
+                text = text.drop(columns=[low, high])
+    return text.rename(columns=lambda name: str(name).replace("_", " "))
 
 
 def show_html(body: str, data: pd.DataFrame, name: str, source: str) -> None:

@@ -8,18 +8,19 @@ from IPython.display import HTML, display
 
 from cxrlib.figures.experiments import provenance_table
 from cxrlib.figures.results import COHORTS, MODELS
-from cxrlib.figures.show import show_html
+from cxrlib.figures.show import framed, show_html
 from cxrlib.records import Record
 
 _SHOWN = {
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "bacc": "bACC",
-    "ppcr": "PPCR as defined",
-    "accuracy": "accuracy",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
+    "sensitivity": ("sensitivity", "paper_sensitivity"),
+    "specificity": ("specificity", "paper_specificity"),
+    "bacc": ("bACC", "paper_bacc"),
+    "accuracy": ("accuracy", "paper_ppcr"),  # what the paper's column PPCR holds
+    "ppcr": ("PPCR as defined", None),
+    "auroc": ("AUROC", None),
+    "auprc": ("AUPRC", None),
 }
+"""By metric: its title, and the column of the paper's figure that stands beside it."""
 
 
 def page_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def show_table_2(table: pd.DataFrame, name: str, source: str) -> None:
     printed["record"] = [_links(row["records"], int(row["older"])) for _, row in table.iterrows()]
     text = printed.drop(columns="record").map(html.escape).assign(record=printed["record"])
     body = text.to_html(index=False, border=0, classes="table sortable", justify="left", escape=False)
-    show_html(f'<div class="cxr-table">{body}</div>', table, name, source)
+    show_html(framed(body, frozen=list(printed).index("protocol") + 1), table, name, source)
 
 
 def show_records(records: Sequence[Record]) -> None:
@@ -55,7 +56,11 @@ def show_records(records: Sequence[Record]) -> None:
 
 def _page_row(row: pd.Series) -> dict[str, str]:
     seeds = int(row["seeds"])
-    figures = {title: _figure(row, name) if seeds else "–" for name, title in _SHOWN.items()}
+    figures = {}
+    for name, (title, paper) in _SHOWN.items():
+        figures[title] = _figure(row, name) if seeds else "–"
+        if paper:
+            figures["paper: PPCR" if paper == "paper_ppcr" else f"paper: {title}"] = _printed(row[paper], 4)
     return {
         "training set": COHORTS[row["cohort"]],
         "model": MODELS[row["model"]],
@@ -65,10 +70,6 @@ def _page_row(row: pd.Series) -> dict[str, str]:
         "seeds": str(seeds) if seeds else "no record",
         **figures,
         "gain %": f"{row['gain']:.2f}" if seeds else "–",
-        "paper: sensitivity": _printed(row["paper_sensitivity"], 4),
-        "paper: specificity": _printed(row["paper_specificity"], 4),
-        "paper: bACC": _printed(row["paper_bacc"], 4),
-        "paper: PPCR": _printed(row["paper_ppcr"], 4),
         "paper: gain %": _printed(row["paper_gain"], 2),
     }
 

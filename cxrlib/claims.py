@@ -155,8 +155,7 @@ def source(records: Sequence[Record], edition: Edition, profile: str) -> str:
     if not records:
         return f"{edition.short} · profile {profile} · no record yet"
     sizes, seeds = (sorted({getattr(r.config, name) for r in records}) for name in ("image_size", "seed"))
-    # Early records spell a single thread "1 threads".
-    machines = sorted({str(r.provenance["machine"]).replace(", 1 threads", ", 1 thread") for r in records})
+    machines = sorted({record.machine for record in records})
     size = ", ".join(f"{value} px" for value in sizes)
     return f"{edition.short} · profile {profile} · {size} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {'; '.join(machines)}"
 

@@ -62,9 +62,22 @@ def paired_differences(records: Sequence[Record]) -> pd.DataFrame:
             for metric in METRICS:
                 after, before = (float(r.metrics["test"][metric]) for r in (treated, control))
                 values = {"treated": after, "control": before, "difference": after - before}
+                values["across_machines"] = treated.machine != control.machine
                 rows.append({"contrast": contrast.name, "metric": metric, **shared, **values})
-    columns = ["contrast", "metric", *_CELL, "treated", "control", "difference"]
-    return pd.DataFrame(rows, columns=columns).astype({name: float for name in ("treated", "control", "difference")})
+    kinds = {"treated": float, "control": float, "difference": float, "across_machines": bool}
+    return pd.DataFrame(rows, columns=["contrast", "metric", *_CELL, *kinds]).astype(kinds)
+
+
+def machines_sentence(differences: pd.DataFrame) -> str:
+    """How many of the pairs join runs of two machines, in one sentence; empty where none does."""
+    pairs = differences[differences["metric"] == METRICS[0]]
+    across = int(pairs["across_machines"].sum())
+    if not across:
+        return ""
+    return (
+        f"In {across} of the {len(pairs)} pairs the two runs come from different machines, whose arithmetic differs in "
+        "the last bits: a seed then fixes the images and the order of the batches, and the weights only at the start."
+    )
 
 
 def effects_table(differences: pd.DataFrame) -> pd.DataFrame:
@@ -84,6 +97,7 @@ def effects_table(differences: pd.DataFrame) -> pd.DataFrame:
                     "contrast": contrast.name,
                     "metric": metric,
                     "pairs": len(d),
+                    "across_machines": int(differences.loc[chosen, "across_machines"].sum()),
                     "mean": d.mean() if some else np.nan,
                     "lowest": d.min() if some else np.nan,
                     "highest": d.max() if some else np.nan,

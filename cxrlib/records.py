@@ -44,12 +44,17 @@ class Record:
         return self.provenance["training_code"] in (training_code(), *EQUIVALENT)
 
     @property
+    def machine(self) -> str:
+        """The processor or GPU that made this record, and its threads."""
+        return str(self.provenance["machine"]).replace(", 1 threads", ", 1 thread")  # early records' spelling
+
+    @property
     def source(self) -> str:
         """Where the numbers come from, in one line, for the foot of a figure or table."""
-        c, p = self.config, self.provenance
+        c = self.config
         data = f"{c.edition} edition {str(self.inputs['data'])[:12]}"
         return (
-            f"{data} · protocol {c.protocol} · seed {c.seed} · {c.image_size} px · profile {c.profile} · {p['machine']}"
+            f"{data} · protocol {c.protocol} · seed {c.seed} · {c.image_size} px · profile {c.profile} · {self.machine}"
         )
 
     def test(self) -> pd.DataFrame:

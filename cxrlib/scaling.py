@@ -47,7 +47,7 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
         {
             "key": record.key,
             **{name: getattr(record.config, name) for name in ("model", "pretraining", "cohort", "protocol")},
-            "machine": _machine(record),
+            "machine": record.machine,
             "epochs_run": int(record.provenance["epochs_run"]),
             "wall_s": float(record.provenance["wall_s"]),
             "images_per_s": float(record.provenance["train_images_per_s"]),
@@ -57,11 +57,6 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
         if standard(record.config)
     ]
     return pd.DataFrame(rows, columns=list(_COSTS))
-
-
-def _machine(record: Record) -> str:
-    """The machine as today's records spell it: older ones write '1 threads'."""
-    return str(record.provenance["machine"]).replace(", 1 threads", ", 1 thread")
 
 
 def cost_by_model(table: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +86,7 @@ def between_cells(records: Sequence[Record]) -> float:
     for record in records:
         begin = pd.Timestamp(record.provenance["started"])
         end = begin + pd.Timedelta(seconds=record.provenance["wall_s"])
-        spans.setdefault(_machine(record), []).append((begin, end))
+        spans.setdefault(record.machine, []).append((begin, end))
     for found in spans.values():
         for begin, _ in found:
             before = [(begin - end).total_seconds() for _, end in found if end <= begin]

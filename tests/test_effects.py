@@ -34,6 +34,15 @@ def test_pairs_differ_in_one_field_alone():
     assert set(found["contrast"]) == {"β = 0.75 against no β", "combined against augmented cohort"}
 
 
+def test_pairs_across_machines_are_counted():
+    plain, weighted = make_record(**BASE, beta=None), make_record(**BASE, beta=0.75)
+    assert effects.machines_sentence(effects.paired_differences([plain, weighted])) == ""
+    moved = dataclasses.replace(weighted, provenance={**weighted.provenance, "machine": "another"})
+    found = effects.paired_differences([plain, moved])
+    assert "In 1 of the 1 pairs" in effects.machines_sentence(found)
+    assert effects.effects_table(found)["across_machines"].sum() == len(effects.METRICS)
+
+
 def test_runs_on_other_data_are_never_paired():
     plain, weighted = make_record(**BASE, beta=None), make_record(**BASE, beta=0.75)
     moved = dataclasses.replace(weighted, inputs={**weighted.inputs, "data": "e" * 64})

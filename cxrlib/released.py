@@ -20,6 +20,12 @@ from cxrlib.records import Record
 METRICS = ("sensitivity", "specificity", "bacc", "auroc")
 
 
+WEIGHTS = {None: "without β", 0.75: "with β = 0.75"}
+"""Names of Table II's two settings of the weight."""
+
+_ROW = ("cohort", "model", "pretraining", "seed")
+
+
 @dataclass(frozen=True)
 class Factor:
     """One difference between the text and the released code: two protocols, and the cohort that shows it."""
@@ -142,6 +148,52 @@ def factor_pairs(records: Sequence[Record]) -> pd.DataFrame:
 def _origin(record: Record) -> tuple[str | None, ...]:
     """Data and initial weights; the images drawn may differ, for a protocol may draw others."""
     return record.inputs["data"], record.inputs["weights"]
+
+
+def by_weight(records: Sequence[Record]) -> pd.DataFrame:
+    """Rows run under `paper` and `released`, with and without beta: released minus paper, a row a pair and metric.
+
+    With beta both protocols minimise Eq. (4); without, `paper` minimises Eq. (3) and `released` the linear loss. The
+    other differences between the two are the same, so what sets the two kinds of pairs apart is the exchanged loss.
+    Columns: cohort, model, pretraining, seed, weight (one of WEIGHTS), metric, paper, released, difference.
+    """
+    by_config = {record.config: record for record in records}
+    rows = []
+    for config, text in by_config.items():
+        code = by_config.get(config.replace(protocol="released")) if config.protocol == "paper" else None
+        if config.beta not in WEIGHTS or config.loss != "wce" or code is None or _origin(code) != _origin(text):
+            continue
+        cell = {name: getattr(config, name) for name in _ROW}
+        for metric in METRICS:
+            before, after = (float(r.metrics["test"][metric]) for r in (text, code))
+            values = {"paper": before, "released": after, "difference": after - before}
+            rows.append({**cell, "weight": WEIGHTS[config.beta], "metric": metric, **values})
+    return pd.DataFrame(rows, columns=[*_ROW, "weight", "metric", "paper", "released", "difference"])
+
+
+def loss_effect(by_weight: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `by_weight` with both kinds of pairs, side by side: `without`, `with`, and `effect`, their difference."""
+    index = [*_ROW, "metric"]
+    without, weighted = (
+        by_weight.loc[by_weight["weight"] == name, [*index, "difference"]] for name in WEIGHTS.values()
+    )
+    both = without.merge(weighted, on=index, suffixes=("_without", "_with"), validate="one_to_one")
+    both.columns = pd.Index([*index, "without", "with"])
+    return both.assign(effect=both["without"] - both["with"])
+
+
+def loss_effect_sentence(effect: pd.DataFrame) -> str:
+    """What the exchanged loss is worth in balanced accuracy, by difference of differences, in one or two sentences."""
+    found = effect[effect["metric"] == "bacc"]
+    if found.empty:
+        return "No row has been run under both protocols with and without β yet."
+    e = found["effect"]
+    return (
+        f"In {len(found)} rows run all four ways, the released code is {found['without'].mean():+.3f} of balanced accuracy "
+        f"away from the text without β, where the losses differ, and {found['with'].mean():+.3f} with β, where they do not. "
+        f"The difference of the two, {e.mean():+.3f} on average (from {e.min():+.3f} to {e.max():+.3f}; below zero in "
+        f"{(e < 0).sum()}, above in {(e > 0).sum()}), is what the exchanged loss changed."
+    )
 
 
 def effects(pairs: pd.DataFrame) -> pd.DataFrame:

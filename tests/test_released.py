@@ -10,6 +10,7 @@ from test_records import make_record
 
 from cxrlib import released
 from cxrlib.config import RunConfig
+from cxrlib.figures.released import plot_by_weight
 from cxrlib.losses import cross_entropy, linear_probability_loss
 from cxrlib.protocols import Protocol
 
@@ -70,10 +71,32 @@ def test_a_protocol_may_draw_other_images_but_not_use_other_data():
     assert released.factor_pairs([control, elsewhere]).empty
 
 
+def test_the_effect_of_the_loss_is_a_difference_of_differences():
+    bacc = {("paper", None): 0.9, ("released", None): 0.7, ("paper", 0.75): 0.9, ("released", 0.75): 0.85}
+    runs = [_with(make_record(protocol=p, beta=b), value) for (p, b), value in bacc.items()]
+    pairs = released.by_weight(
+        [*runs, make_record(protocol="paper", beta=2.0), make_record(protocol="released", beta=2.0)]
+    )
+    assert set(pairs["weight"]) == set(released.WEIGHTS.values()) and len(pairs) == 2 * len(released.METRICS)
+    effect = released.loss_effect(pairs)
+    row = effect.set_index("metric").loc["bacc"]
+    assert (row["without"], row["with"], row["effect"]) == pytest.approx((-0.2, -0.05, -0.15))
+    sentence = released.loss_effect_sentence(effect)
+    assert (
+        "In 1 rows run all four ways" in sentence and "-0.150 on average" in sentence and "below zero in 1" in sentence
+    )
+    assert len(plot_by_weight(pairs).axes[0].lines) == 3
+    part = released.by_weight(runs[:2])
+    assert released.loss_effect(part).empty
+    assert released.loss_effect_sentence(released.loss_effect(part)).startswith("No row")
+
+
 def test_without_records_nothing_is_claimed():
     pairs = released.factor_pairs([])
     assert "No pair of runs" in released.answer(pairs)
     table = released.effects(pairs)
     assert (table["pairs"] == 0).all() and table["mean"].isna().all()
     assert isinstance(pairs, pd.DataFrame) and not len(pairs)
+    assert released.loss_effect(released.by_weight([])).empty
+    assert plot_by_weight(released.by_weight([])).axes
     assert np.isfinite(released.learning_table()["time"]).all()

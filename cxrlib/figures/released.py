@@ -5,8 +5,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from cxrlib.figures.results import MODELS
 from cxrlib.figures.style import PALETTE
-from cxrlib.released import FACTORS, METRICS
+from cxrlib.released import FACTORS, METRICS, WEIGHTS
 
 _COLOURS = {
     "cross-entropy, Eq. (3)": PALETTE["blue"],
@@ -52,4 +53,26 @@ def plot_effects(pairs: pd.DataFrame) -> Figure:
         axis.axvline(0, color="black", linewidth=1)
         axis.set(title=metric, xlabel="treated − control", ylabel="", ylim=(len(order) - 0.5, -0.5))
         axis.set_yticks(range(len(order)), [name.replace(": ", ":\n", 1) for name in order])
+    return figure
+
+
+def plot_by_weight(table: pd.DataFrame) -> Figure:
+    """Released minus paper, row by row, with and without the weight (`released.by_weight`)."""
+    rows = table.assign(
+        row=[f"{r.cohort} · {MODELS[r.model]} · {r.pretraining} · seed {r.seed}" for r in table.itertuples()]
+    )
+    order = sorted(set(rows["row"]))
+    figure, axes = plt.subplots(
+        1, len(METRICS), figsize=(11.0, 1.6 + 0.35 * max(len(order), 2)), sharey=True, layout="constrained"
+    )
+    marks = dict(zip(WEIGHTS.values(), ((PALETTE["red"], "o"), (PALETTE["green"], "s")), strict=True))
+    for axis, metric in zip(axes, METRICS, strict=True):
+        for weight, (colour, marker) in marks.items():
+            part = rows[(rows["metric"] == metric) & (rows["weight"] == weight)]
+            places = [order.index(row) for row in part["row"]]
+            axis.plot(part["difference"], places, marker, color=colour, markerfacecolor="none", label=weight)
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set(title=metric, xlabel="released − paper", ylim=(max(len(order), 1) - 0.5, -0.5))
+        axis.set_yticks(range(len(order)), order)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -72,6 +72,7 @@ def plot_by_weight(table: pd.DataFrame) -> Figure:
             places = [order.index(row) for row in part["row"]]
             axis.plot(part["difference"], places, marker, color=colour, markerfacecolor="none", label=weight)
         axis.axvline(0, color="black", linewidth=1)
+        axis.locator_params(axis="x", nbins=4)
         axis.set(title=metric, xlabel="released − paper", ylim=(max(len(order), 1) - 0.5, -0.5))
         axis.set_yticks(range(len(order)), order)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

@@ -1,8 +1,7 @@
 """The cells of the grid that a command line asks for, and which of them have no record."""
 
 import argparse
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cxrlib.config import PROFILES
@@ -34,25 +33,24 @@ def selected(arguments: argparse.Namespace) -> tuple[Edition, list[Cell]]:
     return edition, cells(*common, arguments.parts, arguments.licences)
 
 
-def missing(planned: Sequence[Cell], edition: Edition) -> list[Cell]:
-    """The cells without a record, in order; a cell whose initial weights cannot be had is one of them."""
-    lacking = without_weights(planned)
+def missing(planned: Sequence[Cell], edition: Edition, lacking: Mapping[str, WeightsError] | None = None) -> list[Cell]:
+    """The cells without a record, in order; a cell whose initial weights cannot be had is one of them.
+
+    `lacking`: what `without_weights` gave for these cells, if it has been asked already.
+    """
+    lacking = without_weights(planned) if lacking is None else lacking
     return [cell for cell in planned if _starts_from(cell) in lacking or not _recorded(cell, edition)]
 
 
 def without_weights(planned: Sequence[Cell]) -> dict[str, WeightsError]:
     """The models among the cells whose ImageNet weights are neither here nor can be downloaded, each with the reason."""
-    models = sorted(filter(None, {_starts_from(cell) for cell in planned}))
-    return {model: error for model in models if (error := _lack(model))}
-
-
-@cache
-def _lack(model: str) -> WeightsError | None:
-    try:
-        imagenet_digest(model)
-    except WeightsError as error:
-        return error
-    return None
+    lacking = {}
+    for model in sorted(filter(None, {_starts_from(cell) for cell in planned})):
+        try:
+            imagenet_digest(model)
+        except WeightsError as error:
+            lacking[model] = error
+    return lacking
 
 
 def _starts_from(cell: Cell) -> str | None:

@@ -144,17 +144,18 @@ def main(arguments: argparse.Namespace) -> int:
         beyond = [value for value, usual in ((c.loss, "wce"), (c.preparation, "minmax")) if value != usual]
         settings = (c.protocol, c.cohort, c.model, c.pretraining, f"beta {beta}", f"seed {c.seed}", *beyond)
         print(f"{cell.part:9}", *settings)
-    for error in without_weights(todo).values():
-        print(f"cells that start from these weights count as missing: {error}", file=sys.stderr)
     return 0
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell]]:
     """The edition, the cells planned and those that are missing; says how many."""
     edition, planned = selected(arguments)
-    todo = missing(planned, edition)
+    lacking = without_weights(planned)
+    todo = missing(planned, edition, lacking)
     counts = f"{len(planned)} cells planned, {len(todo)} missing"
     print(f"{edition.short}, profile {arguments.profile}: {counts}", flush=True)
+    for error in lacking.values():
+        print(f"cells that start from these weights count as missing: {error}", file=sys.stderr)
     return edition, planned, todo
 
 

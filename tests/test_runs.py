@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrlib import grid, records, runs, study
+from cxrlib import grid, records, runs, selection, study
 from cxrlib.__main__ import main
 from cxrlib.beta.scores import effective_beta
 from cxrlib.config import LOSSES, PREPARATIONS, PROFILES, RunConfig
@@ -162,7 +162,8 @@ def test_the_grid_lists_what_is_missing_and_stops_at_its_time_limit(edition):
 
 
 def test_the_list_names_the_loss_and_the_preparation(edition, capsys, monkeypatch):
-    monkeypatch.setattr(runs, "imagenet_digest", lambda model: "0" * 64)
+    for module in (runs, selection):
+        monkeypatch.setattr(module, "imagenet_digest", lambda model: "0" * 64)
     assert (
         main(["study", "list", "--profile", "quick", "--edition", "phantom", "--parts", "alternatives", "related"]) == 0
     )

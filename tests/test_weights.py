@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision.models import squeezenet1_1
+from torchvision.models import _api, squeezenet1_1
 
 from cxrlib import weights
 from cxrlib.errors import WeightsError
@@ -33,7 +33,7 @@ def _write(folder, change=None):
 
 
 def test_weights_at_hand_are_found_by_file_and_never_fetched(folder, monkeypatch):
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *a, **k: pytest.fail("downloaded"))
+    monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *a, **k: pytest.fail("downloaded"))
     assert not imagenet_at_hand("squeezenet") and not imagenet_at_hand("acnn")
     path = _write(folder)
     assert imagenet_at_hand("squeezenet")

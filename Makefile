@@ -38,7 +38,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 book: $(STAMP) ## Build the book strictly, check every page, print where it is
 	$(BIN)/jupyter-book build . -W -n --keep-going
-	$(BIN)/python -m cxrlib.book
+	$(BIN)/python -m tests.book.pages
 
 test: lint types $(STAMP) ## Lint, type check and run all tests (WORKERS=1 for one process)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -74,7 +74,7 @@ import-records: $(STAMP) ## Merge records made elsewhere, each one checked (FILE
 lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (needs the network)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-annotate pyproject.toml --output-file requirements.lock
-	$(BIN)/python -m cxrlib.pins
+	$(BIN)/python -m tools.pins
 
 clean: ## Remove the built book and the caches, not the environment, the data or the results
 	rm -rf _build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,15 +13,15 @@ from cxrlib import __version__
 from cxrlib.errors import CxrError
 
 COMMANDS = {
-    "fetch": ("cxrlib.fetch", "get the openly available collections, say how to get the others"),
+    "fetch": ("cxrlib.data.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.info", "where things lie, which editions are complete, versions, device"),
-    "study": ("cxrlib.study", "list, plan and run the grid of configurations"),
-    "package": ("cxrlib.portable.package", "pack the missing cells for a machine without internet"),
-    "import-records": ("cxrlib.portable.merge", "merge records that another machine has made"),
-    "check": ("cxrlib.check.command", "what is wrong with a collection before anything is trained on it"),
-    "own": ("cxrlib.own.command", "train on a folder of your own and write a report on it"),
-    "audit": ("cxrlib.audit.command", "what in a printed table of results cannot be true"),
-    "bench": ("cxrlib.bench", "training loop beside a bare torch step, image cache, memory"),
+    "study": ("cxrlib.training.study", "list, plan and run the grid of configurations"),
+    "package": ("tools.offline_runner.package", "pack the missing cells for a machine without internet"),
+    "import-records": ("cxrlib.records.merge", "merge records that another machine has made"),
+    "check": ("cxrlib.data.check.command", "what is wrong with a collection before anything is trained on it"),
+    "own": ("cxrlib.analysis.own.command", "train on a folder of your own and write a report on it"),
+    "audit": ("cxrlib.analysis.audit.command", "what in a printed table of results cannot be true"),
+    "bench": ("benchmarks.bench", "training loop beside a bare torch step, image cache, memory"),
 }
 """Name of each command: its module and its one line of help."""
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cxrlib.errors import ParameterError
-from cxrlib.imbalance import ALTERNATIVES
+from cxrlib.losses.alternatives import ALTERNATIVES
 from cxrlib.parameters import Parameter, check_values
 from cxrlib.protocols import Protocol
 
@@ -198,8 +198,8 @@ class RunConfig:
 
 def resolve(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The run parameters checked, with the profile's values and 'auto' filled in."""
-    from cxrlib.editions import find_edition  # here: reading collections imports much that a config does not need
-    from cxrlib.weights import imagenet_at_hand
+    from cxrlib.data.editions import find_edition  # here: reading collections imports much that a config does not need
+    from cxrlib.networks.weights import imagenet_at_hand
 
     values = check_values(parameters, RUN_PARAMETERS)
     for name, value in PROFILES[values["profile"]].items():

@@ -4,13 +4,13 @@ import argparse
 
 from cxrlib import __version__
 from cxrlib.config import MODELS
-from cxrlib.editions import COLLECTIONS, find_edition
-from cxrlib.fetch import status
+from cxrlib.data.editions import COLLECTIONS, find_edition
+from cxrlib.data.fetch import status
+from cxrlib.data.readers.catalogue import CATALOGUE, locate
+from cxrlib.networks.weights import imagenet_at_hand
 from cxrlib.paths import cache_root, data_root, results_root, weights_root
-from cxrlib.precision import best_device, compute_dtype
-from cxrlib.provenance import code_revision, machine, versions
-from cxrlib.readers.catalogue import CATALOGUE, locate
-from cxrlib.weights import imagenet_at_hand
+from cxrlib.records.provenance import code_revision, machine, versions
+from cxrlib.training.precision import best_device, compute_dtype
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

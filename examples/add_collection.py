@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.readers import CATALOGUE, READERS, Publication
-from cxrlib.readers.base import Collection, collect
+from cxrlib.data.readers import CATALOGUE, READERS, Publication
+from cxrlib.data.readers.base import Collection, collect
 
 
 class Clinic:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from cxrlib.networks import TRUNKS
+from cxrlib.networks.classifier import TRUNKS
 
 
 def small_trunk() -> nn.Module:

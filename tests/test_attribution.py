@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from test_records import make_record
 from torch import nn
 
-from cxrlib import attribution
+from cxrlib.analysis import attribution
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.networks import build_network
-from cxrlib.runs import checkpoint_path
+from cxrlib.networks.classifier import build_network
+from cxrlib.training.runs import checkpoint_path
 
 
 class Hand(nn.Module):

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrlib import audit, paper
-from cxrlib.audit import detection, published, resolution, sums
-from cxrlib.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.audit.definitions import definition_fits
-from cxrlib.audit.lattice import bounds, matrices
-from cxrlib.audit.quantities import QUANTITIES, recognise
-from cxrlib.audit.table import Figure, Row, parse_figure, read_cells
+from cxrlib.analysis import audit
+from cxrlib.analysis.audit import detection, published, resolution, sums
+from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
+from cxrlib.analysis.audit.definitions import definition_fits
+from cxrlib.analysis.audit.lattice import bounds, matrices
+from cxrlib.analysis.audit.quantities import QUANTITIES, recognise
+from cxrlib.analysis.audit.table import Figure, Row, parse_figure, read_cells
 from cxrlib.errors import DataError, ParameterError
+from cxrlib.evaluation.intervals import clopper_pearson
 from cxrlib.figures import audit as figures
-from cxrlib.intervals import clopper_pearson
+from cxrlib.paper import tables as paper
 
 PRINTED = ("sensitivity", "specificity", "bacc", "accuracy", "ppcr", "precision", "npv", "f1", "fpr", "youden")
 

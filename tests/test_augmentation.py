@@ -7,7 +7,8 @@ from fastai.vision.core import TensorImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrlib.augmentation import (
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.images.augmentation import (
     ANGLES,
     COPIES,
     augment,
@@ -18,7 +19,6 @@ from cxrlib.augmentation import (
     variant_names,
     variant_table,
 )
-from cxrlib.errors import DataError, ParameterError
 
 
 def line(size: int, degrees: float) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_the_seed_matters_only_for_random_angles() -> None:
 def test_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 16, 16), dtype=np.uint8)
     whole = augment(images, "random", 3)
-    monkeypatch.setattr("cxrlib.augmentation._CHUNK_PIXELS", 2 * 256)
+    monkeypatch.setattr("cxrlib.images.augmentation._CHUNK_PIXELS", 2 * 256)
     np.testing.assert_array_equal(augment(images, "random", 3), whole)
 
 

@@ -13,11 +13,13 @@ from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 
-from cxrlib.beta import alternatives, calibration, costs, course, experiment, interactive, nested, study, threshold
-from cxrlib.beta.scores import COLUMNS, PLAIN, Evidence
+from cxrlib.analysis.beta import alternatives, course, experiment, nested, study, threshold
+from cxrlib.analysis.beta.scores import COLUMNS, PLAIN, Evidence
+from cxrlib.book import interactive
 from cxrlib.errors import DataError
+from cxrlib.evaluation import calibration, costs
 from cxrlib.figures import beta as figures
-from cxrlib.losses import WeightedCrossEntropy
+from cxrlib.losses.weighted import WeightedCrossEntropy
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +117,8 @@ def experiment_small() -> experiment.Thumbnails:
 
 
 def test_thumbnails_of_phantoms_come_from_the_clean_training_set(phantom_env):
-    from cxrlib.cohorts import build_cohort
-    from cxrlib.editions import load_edition
+    from cxrlib.data.cohorts import build_cohort
+    from cxrlib.data.editions import load_edition
     from cxrlib.protocols import PROTOCOLS
 
     edition = load_edition("phantom")
@@ -180,7 +182,7 @@ def test_the_figures_html_holds_its_data_and_reads_without_a_script(evidence):
 
 @pytest.mark.browser
 def test_the_sliders_are_labelled_and_the_numbers_shown(evidence, project, tmp_path):
-    from cxrlib.offline import browser, visit
+    from tests.book.offline import browser, visit
 
     chromium = browser()
     if chromium is None:
@@ -209,7 +211,7 @@ def test_the_experiment_does_not_disturb_torch_defaults(data):
 
 @pytest.mark.real_data
 def test_the_live_experiment_runs_on_real_radiographs(real_data):
-    from cxrlib.editions import load_edition
+    from cxrlib.data.editions import load_edition
 
     edition = load_edition("open")
     made = experiment.thumbnails(edition, seed=0, images=300, side=8, size=32)

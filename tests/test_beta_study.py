@@ -8,13 +8,13 @@ import pytest
 from scipy.special import expit
 from test_records import make_record as make_full_record
 
-from cxrlib.beta import nested, networks, scores, study, threshold
-from cxrlib.beta.answer import answer
+from cxrlib.analysis.beta import nested, networks, scores, study, threshold
+from cxrlib.analysis.beta.answer import answer
 from cxrlib.config import RunConfig
 from cxrlib.errors import DataError
-from cxrlib.metrics import tune_threshold
-from cxrlib.ranking import weighted_bacc
-from cxrlib.records import Record
+from cxrlib.evaluation.metrics import tune_threshold
+from cxrlib.evaluation.ranking import weighted_bacc
+from cxrlib.records.record import Record
 
 
 def make_record(beta: float | None, seed: int = 0, shift: float | None = None, noise: float = 0.0, **changes) -> Record:

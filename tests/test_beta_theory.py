@@ -11,9 +11,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from cxrlib.beta import calibration, costs, threshold
+from cxrlib.analysis.beta import threshold
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.metrics import ConfusionMatrix
+from cxrlib.evaluation import calibration, costs
+from cxrlib.evaluation.metrics import ConfusionMatrix
 
 
 def test_equivalence_holds_to_the_stated_tolerance():

@@ -14,8 +14,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cxrlib import book, offline, readme, sphinx_digest
-from cxrlib.figures.show import framed, printed
+from cxrlib.book import sphinx_digest
+from cxrlib.book.show import framed, printed
+from tests.book import offline
+from tests.book import pages as book
+from tools import readme
 
 FIGURE = {"mystnb": {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A rising line"}}}
 SHOW = """
@@ -335,7 +338,7 @@ def test_citations_and_entries_match(project: Path) -> None:
 
 def test_the_readme_holds_the_table_of_parameters(project: Path) -> None:
     text = (project / "README.md").read_text()
-    assert readme.with_table(text) == text, "run python -m cxrlib.readme"
+    assert readme.with_table(text) == text, "run python -m tools.readme"
     assert readme.with_table(text.replace("| `beta` |", "| `bata` |")) != text.replace("| `beta` |", "| `bata` |")
     with pytest.raises(ValueError, match="two markers"):
         readme.with_table("no markers")

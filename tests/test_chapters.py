@@ -15,10 +15,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
-from cxrlib import book
-from cxrlib.chapter import CHAPTERS
+from cxrlib.book.chapter import CHAPTERS
 from cxrlib.parameters import Parameter
 from cxrlib.paths import project_root
+from tests.book import pages as book
 
 NOTEBOOKS = sorted((project_root() / "chapters").glob("*.ipynb"))
 EXPERIMENTS = project_root() / "chapters" / "05_experiments.ipynb"

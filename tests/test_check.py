@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from cxrlib.__main__ import main
-from cxrlib.check import CheckReport, check
-from cxrlib.check.association import association
-from cxrlib.check.source import read_data
+from cxrlib.analysis.own.example import PLANTED, PROBLEMS, write_example
+from cxrlib.data.check import CheckReport, check
+from cxrlib.data.check.association import association
+from cxrlib.data.check.source import read_data
+from cxrlib.data.readers import own
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.own.example import PLANTED, PROBLEMS, write_example
-from cxrlib.readers import own
 
 FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images)
     "duplicate across splits": {"exact duplicates": ("warning", 2), "leakage": ("error", 2)},

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.claims import (
+from cxrlib.analysis.claims import (
     AS_PRINTED,
     CLAIMS,
     best_row,
@@ -14,7 +14,7 @@ from cxrlib.claims import (
     pick_profile,
     verdict,
 )
-from cxrlib.paper import table_2
+from cxrlib.paper.tables import table_2
 
 CLAIM = {claim.name: claim for claim in CLAIMS}
 

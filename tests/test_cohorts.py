@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrlib import draws, paper
-from cxrlib.cohorts import COHORTS, build_cohort, composition, counts, shared, table_1_beside_ours
 from cxrlib.config import COHORTS as RUN_COHORTS
-from cxrlib.editions import Edition, load_edition
+from cxrlib.data import draws
+from cxrlib.data.cohorts import COHORTS, build_cohort, composition, counts, shared, table_1_beside_ours
+from cxrlib.data.editions import Edition, load_edition
+from cxrlib.data.schema import validate_images
 from cxrlib.errors import DataError, ParameterError
+from cxrlib.paper import tables as paper
 from cxrlib.protocols import PROTOCOLS, Protocol
-from cxrlib.schema import validate_images
 
 RELEASED, PAPER, CLEAN = (PROTOCOLS[name] for name in ("released", "paper", "clean"))
 
@@ -352,7 +353,7 @@ def test_the_open_edition_reaches_table_1(real_data, seed):
 
 @pytest.mark.real_data
 def test_past_states_of_the_table_give_the_papers_figures(real_data):
-    from cxrlib.history import chestxray_history
+    from cxrlib.data.history import chestxray_history
 
     history = chestxray_history().set_index("date")
     july = history.loc["2020-07-07"]

@@ -13,7 +13,8 @@ from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
-from cxrlib.comparison import (
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.evaluation.comparison import (
     DeLong,
     McNemar,
     compare_predictions,
@@ -27,7 +28,6 @@ from cxrlib.comparison import (
     mcnemar_power,
     structural_components,
 )
-from cxrlib.errors import DataError, ParameterError
 
 
 def pairs(both, one, two, neither):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cxrlib import hashing
-from cxrlib.components import LINKS, components, repeats
-from cxrlib.hashing import BITS, distance_distribution, near_pairs, pack, perceptual_hashes
+from cxrlib.data.components import LINKS, components, repeats
+from cxrlib.images import hashing
+from cxrlib.images.hashing import BITS, distance_distribution, near_pairs, pack, perceptual_hashes
 
 ROWS = st.lists(st.tuples(*[st.sampled_from([None, "a", "b", "c", "d"])] * 3), min_size=1, max_size=25)
 
@@ -118,7 +118,7 @@ def test_distribution_counts_every_pair_once_and_under_its_kind(radiographs):
 
 @pytest.mark.real_data
 def test_the_threshold_lies_in_the_gap_of_the_open_collection(real_data):
-    from cxrlib.editions import load_edition
+    from cxrlib.data.editions import load_edition
 
     edition = load_edition("open")
     table = distance_distribution(edition.images).set_index(["kind", "distance"])["pairs"]

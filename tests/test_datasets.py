@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrlib.cohorts import overlap_by_seed, table_1_beside_ours
-from cxrlib.editions import Edition
+from cxrlib.data.cohorts import overlap_by_seed, table_1_beside_ours
+from cxrlib.data.editions import Edition
+from cxrlib.data.schema import validate_images
 from cxrlib.figures import datasets
-from cxrlib.schema import validate_images
-from cxrlib.store import open_store
+from cxrlib.images.store import open_store
 
 
 @pytest.fixture(scope="module")

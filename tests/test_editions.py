@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from cxrlib import editions
-from cxrlib.editions import Edition, images_digest, load_edition, match_licences
+from cxrlib.data import editions
+from cxrlib.data.editions import Edition, images_digest, load_edition, match_licences
+from cxrlib.data.schema import EXCLUSIONS, IMAGE_TABLE
 from cxrlib.errors import ParameterError
-from cxrlib.schema import EXCLUSIONS, IMAGE_TABLE
 
 LICENCES = ["CC BY 4.0", "CC BY-NC-SA", "research purposes only", "CC BY 3.0"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_records import make_record
 
-from cxrlib import effects
-from cxrlib.comparison import delong, mcnemar
-from cxrlib.runs import evaluate
+from cxrlib.analysis import effects
+from cxrlib.evaluation.comparison import delong, mcnemar
+from cxrlib.training.runs import evaluate
 
 BASE = {"cohort": "combined", "model": "resnet50", "protocol": "clean"}
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from cxrlib import bench
+from benchmarks import bench
 from cxrlib.config import RunConfig
 from cxrlib.paths import project_root
-from cxrlib.records import load_record
+from cxrlib.records.record import load_record
 
 SMALL = {"model": "squeezenet", "pretraining": "none", "image_size": "32", "epochs": "1", "train_limit": "128"}
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from packaging.version import Version
 
-from cxrlib import __version__, pins
+from cxrlib import __version__
+from tools import pins
 
 FILES = ("pyproject.toml", "requirements.lock", "environment.yml", "CITATION.cff", "cxrlib/__init__.py")
 SOURCES = ("cxrlib", "chapters", "tests", "_static", "workflow")

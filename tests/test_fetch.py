@@ -12,12 +12,12 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from cxrlib import fetch as module
-from cxrlib import manifests
 from cxrlib.__main__ import main
+from cxrlib.data import fetch as module
+from cxrlib.data import manifests
+from cxrlib.data.fetch import fetch, plan, status
+from cxrlib.data.readers import locate, read_collection
 from cxrlib.errors import DataError
-from cxrlib.fetch import fetch, plan, status
-from cxrlib.readers import locate, read_collection
 
 FILES = {
     "images/a.png": ("ieee8023", "COVID-19", "covid", "1"),

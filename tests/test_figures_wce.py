@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cxrlib import paper, toy
+from cxrlib.analysis import toy
 from cxrlib.figures import wce
+from cxrlib.paper import tables as paper
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cxrlib.errors import DataError
-from cxrlib.images import QuarantineError, decode, min_max, preprocess, resize, to_uint8
+from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, resize, to_uint8
 
 RAMP = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 

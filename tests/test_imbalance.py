@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from cxrlib import imbalance
 from cxrlib.errors import ParameterError
-from cxrlib.losses import cross_entropy, weighted_cross_entropy
+from cxrlib.losses import alternatives as imbalance
+from cxrlib.losses.weighted import cross_entropy, weighted_cross_entropy
 
 COUNTS = [900, 100]
 

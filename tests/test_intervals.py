@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 from statsmodels.stats.proportion import proportion_confint
 
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.intervals import bootstrap_by_patient, bootstrap_intervals, clopper_pearson
-from cxrlib.ranking import weighted_auprc, weighted_auroc, weighted_bacc
+from cxrlib.evaluation.intervals import bootstrap_by_patient, bootstrap_intervals, clopper_pearson
+from cxrlib.evaluation.ranking import weighted_auprc, weighted_auroc, weighted_bacc
 
 
 @settings(max_examples=100, deadline=None)

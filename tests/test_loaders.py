@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.loaders import ArrayLoader, make_loaders, test_loader
+from cxrlib.training.loaders import ArrayLoader, make_loaders, test_loader
 
 RNG = np.random.default_rng(0)
 
@@ -180,7 +180,7 @@ def test_batches_are_far_faster_than_training() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("share", [0.25, 0.0])
 def test_on_a_gpu_the_images_move_once_if_they_fit(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxrlib.loaders.RESIDENT_SHARE", share)
+    monkeypatch.setattr("cxrlib.training.loaders.RESIDENT_SHARE", share)
     images, labels = numbered(100)
     loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7, device="cuda")
     order = order_of(loader)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cxrlib.errors import ParameterError
-from cxrlib.losses import (
+from cxrlib.losses.weighted import (
     LinearProbabilityLoss,
     WeightedCrossEntropy,
     build_loss,

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from cxrlib import metrics, paper
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.metrics import ConfusionMatrix, gain, rate_interval, summary, tune_threshold, undefined_reason
+from cxrlib.evaluation import metrics
+from cxrlib.evaluation.metrics import ConfusionMatrix, gain, rate_interval, summary, tune_threshold, undefined_reason
+from cxrlib.paper import tables as paper
 
 PROBABILITIES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.500001, 0.75, 0.9, 1.0]) | st.floats(0, 1)
 CASES = st.integers(1, 60).flatmap(

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from cxrlib.config import MODELS
-from cxrlib.cost import cost_table, multiply_accumulates
-from cxrlib.counting import counts_by_part, head_counts, paper_counts, parameter_counts, sketch
 from cxrlib.errors import ParameterError, WeightsError
-from cxrlib.networks import IMAGENET_MEAN, IMAGENET_STD, build_network
+from cxrlib.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network
+from cxrlib.networks.cost import cost_table, multiply_accumulates
+from cxrlib.networks.counting import counts_by_part, head_counts, paper_counts, parameter_counts, sketch
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -10,22 +10,22 @@ import torch
 from safetensors.torch import load_file
 
 from cxrlib.__main__ import main
-from cxrlib.audit.report import audit
-from cxrlib.audit.table import read_table
-from cxrlib.checklists import FOR_YOU, ITEMS, checklist
+from cxrlib.analysis.audit.report import audit
+from cxrlib.analysis.audit.table import read_table
+from cxrlib.analysis.checklists import FOR_YOU, ITEMS, checklist
+from cxrlib.analysis.own import extensions
+from cxrlib.analysis.own.command import parameters
+from cxrlib.analysis.own.example import PLANTED, write_example
+from cxrlib.analysis.own.frozen import deep_features, feature_svm
+from cxrlib.analysis.own.report import TITLES, against_baseline, summary_sentence, write_report
+from cxrlib.data.division import PARTS, Division, divide, edition_of
+from cxrlib.data.readers import CATALOGUE, READERS, own
+from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.networks import TRUNKS, build_network
-from cxrlib.own import extensions
-from cxrlib.own.command import parameters
-from cxrlib.own.division import PARTS, Division, divide, edition_of
-from cxrlib.own.example import PLANTED, write_example
-from cxrlib.own.frozen import deep_features, feature_svm
-from cxrlib.own.report import TITLES, against_baseline, summary_sentence, write_report
-from cxrlib.own.training import OwnConfig, OwnRun, baseline, by_group, train_own
+from cxrlib.images.store import open_store
+from cxrlib.networks.classifier import TRUNKS, build_network
 from cxrlib.protocols import PROTOCOLS
-from cxrlib.readers import CATALOGUE, READERS, own
-from cxrlib.samples import Samples
-from cxrlib.store import open_store
+from cxrlib.training.own import OwnConfig, OwnRun, baseline, by_group, train_own
 
 FAST = {"model": "squeezenet", "pretraining": "none", "image_size": 32, "epochs": 1, "beta": 2.0}
 

@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.phantom import PhantomSpec, default_spec, images, masks, montage, render
-from cxrlib.phantom.anatomy import Patient, Pose, thorax
-from cxrlib.phantom.detector import attenuation, expose
-from cxrlib.phantom.site import draw_site
+from cxrlib.images.phantom import PhantomSpec, default_spec, images, masks, montage, render
+from cxrlib.images.phantom.anatomy import Patient, Pose, thorax
+from cxrlib.images.phantom.detector import attenuation, expose
+from cxrlib.images.phantom.site import draw_site
 
 SIZE = 64
 

@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 
 from cxrlib.__main__ import main
-from cxrlib.editions import Edition, load_edition
+from cxrlib.data.editions import Edition, load_edition
 from cxrlib.errors import DataError
-from cxrlib.grid import cells
-from cxrlib.portable import bootstrap, merge, package, vendor
-from cxrlib.portable.volumes import pack
+from cxrlib.records import merge
 from cxrlib.storage import file_digest
+from cxrlib.training.grid import cells
+from tools.offline_runner import bootstrap, package, vendor
+from tools.offline_runner.volumes import pack
 
 CELLS = [
     {"model": "squeezenet", "pretraining": "none", "beta": beta, "image_size": 32, "epochs": 1, "train_limit": 64}

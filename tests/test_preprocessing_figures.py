@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from cxrlib.figures import preprocessing, throughput
-from cxrlib.store import ImageStore, open_store
+from cxrlib.images.store import ImageStore, open_store
 
 LICENCES = ["CC BY 4.0", "CC BY-NC-ND 4.0", "not stated", "CC0", "CC BY-SA", "CC BY 3.0"]
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cxrlib import manifests, paper
+from cxrlib.data import manifests
+from cxrlib.data.readers import read_collection
+from cxrlib.data.readers.covid_chestxray import NO_LICENCE, read_metadata, released_filter
 from cxrlib.errors import DataError
-from cxrlib.readers import read_collection
-from cxrlib.readers.covid_chestxray import NO_LICENCE, read_metadata, released_filter
+from cxrlib.paper import tables as paper
 
 NAME = "covid-chestxray-dataset"
 ROWS = [  # patient, age, finding, view, modality, folder, file, licence

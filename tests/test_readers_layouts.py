@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cxrlib.data.readers import CATALOGUE, READERS, Collection, catalogue_table, locate, read_collection, where_to_get
+from cxrlib.data.readers.base import population, views
+from cxrlib.data.readers.catalogue import publication
+from cxrlib.data.schema import validate_exclusions, validate_images
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.readers import CATALOGUE, READERS, Collection, catalogue_table, locate, read_collection, where_to_get
-from cxrlib.readers.base import population, views
-from cxrlib.readers.catalogue import publication
-from cxrlib.schema import validate_exclusions, validate_images
 
 
 def touch(root: Path, *files: str) -> None:

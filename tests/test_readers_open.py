@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrlib import manifests
+from cxrlib.data import manifests
+from cxrlib.data.readers import read_collection
+from cxrlib.data.readers.cxr_open import CANDIDATES
 from cxrlib.errors import DataError
-from cxrlib.readers import read_collection
-from cxrlib.readers.cxr_open import CANDIDATES
 
 NAME = "cxr-open"
 ROW = {

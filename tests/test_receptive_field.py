@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from cxrlib.networks import TRUNKS, build_network
-from cxrlib.receptive_field import effective_field, receptive_field, share_within, support
+from cxrlib.networks.classifier import TRUNKS, build_network
+from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within, support
 
 
 def test_acnn_sees_129_pixels_by_its_layers_and_by_its_gradient():

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib import records
 from cxrlib.config import RunConfig
 from cxrlib.errors import RecordError
-from cxrlib.records import Record, all_records, find_record, load_record, records_table, run_folder, save_record
+from cxrlib.records import record as records
+from cxrlib.records.record import Record, all_records, find_record, load_record, records_table, run_folder, save_record
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _results(tmp_path, monkeypatch):
 
 def make_record(**changes) -> Record:
     """A record with made-up predictions, complete enough for every table."""
-    from cxrlib.runs import evaluate
+    from cxrlib.training.runs import evaluate
 
     config = RunConfig.create(**{"edition": "phantom", "pretraining": "none", **changes})
     rng = np.random.default_rng(config.seed)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_records import make_record
 
-from cxrlib import related
-from cxrlib.editions import load_edition
+from cxrlib.analysis import related
+from cxrlib.data.editions import load_edition
 
 SVM = {
     **{name: 0.5 for metric in related.METRICS for name in (metric, f"{metric}_low", f"{metric}_high")},
@@ -30,7 +30,7 @@ def test_frozen_features_are_tested_on_the_runs_images(edition):
 def test_the_segmentation_is_judged_on_other_patients_or_said_to_lack_masks(edition, monkeypatch):
     told = related.segmentation_sentence(edition, "quick")
     assert told.startswith("Trained on") and "of other patients" in told
-    monkeypatch.setattr("cxrlib.segmentation.FEWEST", 10**6)
+    monkeypatch.setattr("cxrlib.networks.segmentation.FEWEST", 10**6)
     assert "segmentation network could be trained here: only" in related.segmentation_sentence(edition, "quick")
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from test_records import make_record
 
-from cxrlib import released
+from cxrlib.analysis import released
 from cxrlib.config import RunConfig
 from cxrlib.figures.released import plot_by_weight
-from cxrlib.losses import cross_entropy, linear_probability_loss
+from cxrlib.losses.weighted import cross_entropy, linear_probability_loss
 from cxrlib.protocols import Protocol
 
 

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from test_records import make_record
 
-from cxrlib import grid, results, runs
 from cxrlib.config import RunConfig
-from cxrlib.editions import load_edition
+from cxrlib.data.editions import load_edition
 from cxrlib.errors import RecordError
+from cxrlib.evaluation.intervals import clopper_pearson
 from cxrlib.figures import results as figures
 from cxrlib.figures import table_2 as page
-from cxrlib.intervals import clopper_pearson
-from cxrlib.paper import BASELINES, TABLE_2
-from cxrlib.records import run_folder, save_record
+from cxrlib.paper.tables import BASELINES, TABLE_2
+from cxrlib.records import table_2 as results
+from cxrlib.records.record import run_folder, save_record
+from cxrlib.training import grid, runs
 
 CELL = {"cohort": "combined", "model": "resnet50", "beta": 0.75}
 

@@ -5,16 +5,17 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrlib import grid, records, runs, selection, study
 from cxrlib.__main__ import main
-from cxrlib.beta.scores import effective_beta
+from cxrlib.analysis.beta.scores import effective_beta
 from cxrlib.config import LOSSES, PREPARATIONS, PROFILES, RunConfig
-from cxrlib.editions import load_edition
+from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.imbalance import ALTERNATIVES, build_alternative
-from cxrlib.losses import build_loss
-from cxrlib.provenance import EQUIVALENT
-from cxrlib.records import load_record, run_folder, run_key
+from cxrlib.losses.alternatives import ALTERNATIVES, build_alternative
+from cxrlib.losses.weighted import build_loss
+from cxrlib.records import record as records
+from cxrlib.records.provenance import EQUIVALENT
+from cxrlib.records.record import load_record, run_folder, run_key
+from cxrlib.training import grid, runs, selection, study
 
 TINY = {
     "edition": "phantom",
@@ -87,7 +88,7 @@ def test_chest_xray_pretraining_is_trained_once_and_handed_over(edition, monkeyp
     random = runs.initial_network(config.replace(pretraining="none"), edition)
     states = network.trunk.state_dict(), random.trunk.state_dict()
     assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
-    import cxrlib.pretraining as module
+    import cxrlib.training.pretraining as module
 
     monkeypatch.setattr(module, "_pretrain", lambda *_: pytest.fail("trained again"))
     again = runs.initial_network(config, edition)

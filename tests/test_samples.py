@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrlib.data.samples import Samples, augment_positives, divide, limit
 from cxrlib.protocols import PROTOCOLS, Protocol
-from cxrlib.samples import Samples, augment_positives, divide, limit
 
 
 def _samples(positives: int = 30, negatives: int = 170, per_patient: int = 2) -> Samples:

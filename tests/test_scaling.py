@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrlib import scaling
+from benchmarks.turnover import WAYS
+from cxrlib.analysis import scaling
+from cxrlib.analysis.scaling import Job, makespan
 from cxrlib.figures import study as figures
-from cxrlib.grid import cells
-from cxrlib.scaling import Job, makespan
-from cxrlib.turnover import WAYS
+from cxrlib.training.grid import cells
 
 COSTS = pd.DataFrame(
     {

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cxrlib import runs, segmentation
 from cxrlib.config import RunConfig
-from cxrlib.editions import load_edition
+from cxrlib.data.editions import load_edition
+from cxrlib.data.samples import prepare
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.samples import prepare
+from cxrlib.networks import segmentation
+from cxrlib.training import runs
 
 TINY = {"edition": "phantom", "model": "squeezenet", "pretraining": "none", "image_size": 32, "epochs": 1}
 

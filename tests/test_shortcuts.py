@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from test_records import make_record
 
-from cxrlib.editions import load_edition
+from cxrlib.analysis.shortcuts import dose, external, features, overlap, probes, regions
+from cxrlib.analysis.shortcuts.answer import COHORT, answer, overlap_sentence, shortcut_sentence
+from cxrlib.analysis.shortcuts.sample import Sample, draw_sample, eligible
+from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.phantom import masks, render
-from cxrlib.phantom.site import draw_site
-from cxrlib.shortcuts import dose, external, features, overlap, probes, regions
-from cxrlib.shortcuts.answer import COHORT, answer, overlap_sentence, shortcut_sentence
-from cxrlib.shortcuts.sample import Sample, draw_sample, eligible
+from cxrlib.images.phantom import masks, render
+from cxrlib.images.phantom.site import draw_site
 
 
 def _images() -> pd.DataFrame:
@@ -125,7 +125,7 @@ def test_the_site_of_a_phantom_is_the_one_it_was_rendered_with(monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(
-        sys.modules["cxrlib.phantom.render"], "draw_site", recorded
+        sys.modules["cxrlib.images.phantom.render"], "draw_site", recorded
     )  # the package has a function render
     for path in paths:
         render([path], 16)

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrlib import store
 from cxrlib.errors import DataError
-from cxrlib.images import QuarantineError, decode, preprocess, read_raw
+from cxrlib.images import store
+from cxrlib.images.decoding import QuarantineError, decode, preprocess, read_raw
+from cxrlib.images.store import open_store
 from cxrlib.paths import cache_root
-from cxrlib.store import open_store
 
 SIZE = 16
 
@@ -223,7 +223,7 @@ SLOW_BUILD = textwrap.dedent(
     """
     import sys, time
     import pandas as pd
-    from cxrlib import store
+    from cxrlib.images import store
     decode, decoded = store.decode, []
     def slow(content):
         decoded.append(1)

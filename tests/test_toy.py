@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from cxrlib.errors import ParameterError
-from cxrlib.toy import (
+from cxrlib.analysis.toy import (
     BETAS,
     OVERLAPPING,
     GaussianProblem,
@@ -14,6 +13,7 @@ from cxrlib.toy import (
     separable_sample,
     separable_table,
 )
+from cxrlib.errors import ParameterError
 
 
 def test_the_posterior_is_bayes_rule():

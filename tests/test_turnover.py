@@ -2,8 +2,8 @@
 
 import pytest
 
+from benchmarks.turnover import COLUMNS, WAYS, load_turnover, save_turnover, summarise_turnover
 from cxrlib.errors import RecordError
-from cxrlib.turnover import COLUMNS, WAYS, load_turnover, save_turnover, summarise_turnover
 
 MEASURED = {
     "machine": "a processor, 1 thread",

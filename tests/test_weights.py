@@ -5,12 +5,12 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import _api, squeezenet1_1
 
-from cxrlib import weights
 from cxrlib.errors import WeightsError
-from cxrlib.networks import build_network
+from cxrlib.networks import weights
+from cxrlib.networks.classifier import build_network
+from cxrlib.networks.weights import imagenet_at_hand, imagenet_digest, load_imagenet, load_trunk, save_trunk
 from cxrlib.paths import weights_root
 from cxrlib.storage import file_digest
-from cxrlib.weights import imagenet_at_hand, imagenet_digest, load_imagenet, load_trunk, save_trunk
 
 
 @pytest.fixture

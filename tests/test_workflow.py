@@ -14,9 +14,9 @@ import pytest
 
 from cxrlib.__main__ import main
 from cxrlib.errors import ParameterError
-from cxrlib.grid import own_cells
 from cxrlib.paths import project_root
-from cxrlib.workflow import StudyError, command, driving, plan_path, profile_folder
+from cxrlib.training.grid import own_cells
+from cxrlib.training.workflow import StudyError, command, driving, plan_path, profile_folder
 
 CELL = {"model": "squeezenet", "pretraining": "none", "image_size": 32, "epochs": 1, "train_limit": 64}
 GRID = [{**CELL, "beta": 0.75}, {**CELL, "beta": None}]

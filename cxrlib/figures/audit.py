@@ -8,11 +8,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.audit.lattice import bounds, strip
-from cxrlib.audit.quantities import QUANTITIES
-from cxrlib.audit.report import Report
-from cxrlib.audit.table import Row
+from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
+from cxrlib.analysis.audit.lattice import bounds, strip
+from cxrlib.analysis.audit.quantities import QUANTITIES
+from cxrlib.analysis.audit.report import Report
+from cxrlib.analysis.audit.table import Row
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}

@@ -1,4 +1,4 @@
-"""Figures of the chapter on what the weight does; each `plot_…` shows a table made in `cxrlib.beta`."""
+"""Figures of the chapter on what the weight does; each `plot_…` shows a table made in `cxrlib.analysis.beta`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.special import expit, logit
 
-from cxrlib.beta.calibration import reliability
-from cxrlib.beta.costs import Roc, cost_curve, decision_curve, normalised_cost
-from cxrlib.beta.scores import PLAIN, method_name
-from cxrlib.beta.threshold import moved, pointwise_minimiser
+from cxrlib.analysis.beta.scores import PLAIN, method_name
+from cxrlib.analysis.beta.threshold import moved, pointwise_minimiser
+from cxrlib.evaluation.calibration import reliability
+from cxrlib.evaluation.costs import Roc, cost_curve, decision_curve, normalised_cost
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
 
 SHOWN = (0.25, 1.0, 4.0)  # weights drawn where all would crowd the figure

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import fx, nn
 
-from cxrlib.counting import sketch
 from cxrlib.figures.style import PALETTE
+from cxrlib.networks.counting import sketch
 
 INPUT, SUM, CONCATENATION = "input", "sum", "concatenation"
 TITLES = {

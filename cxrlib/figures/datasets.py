@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from sklearn.metrics import balanced_accuracy_score
 
-from cxrlib.cohorts import COHORTS
-from cxrlib.draws import disputed
-from cxrlib.editions import COLLECTIONS, Edition
+from cxrlib.data.cohorts import COHORTS
+from cxrlib.data.draws import disputed
+from cxrlib.data.editions import COLLECTIONS, Edition
+from cxrlib.data.readers import catalogue_table
+from cxrlib.data.schema import LABELS
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
-from cxrlib.hashing import THRESHOLD
+from cxrlib.images.hashing import THRESHOLD
+from cxrlib.images.store import ImageStore, open_store
 from cxrlib.protocols import PROTOCOLS
-from cxrlib.readers import catalogue_table
-from cxrlib.schema import LABELS
-from cxrlib.store import ImageStore, open_store
 
 PER_SOURCE = 150  # images of each class and source that grey levels are measured on
 CLASS_NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.claims import AS_PRINTED, CLAIMS
+from cxrlib.analysis.claims import AS_PRINTED, CLAIMS
 from cxrlib.figures.style import PAPER_COLOUR, PROTOCOL_COLOURS
 
 

@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib.config import RunConfig
+from cxrlib.evaluation.metrics import gain
 from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, WIDE
-from cxrlib.metrics import gain
-from cxrlib.paper import REFERENCE, PaperRow, find_row
+from cxrlib.paper.tables import REFERENCE, PaperRow, find_row
 from cxrlib.protocols import CHOICES, PROTOCOLS
-from cxrlib.records import Record
+from cxrlib.records.record import Record
 
 RATES = ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
 _RATE_NAMES = {

@@ -7,10 +7,10 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cxrlib.counting import PAPER_COUNTS, paper_counts
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR
-from cxrlib.networks import TRUNKS, build_network
-from cxrlib.receptive_field import effective_field, receptive_field, share_within, support
+from cxrlib.networks.classifier import TRUNKS, build_network
+from cxrlib.networks.counting import PAPER_COUNTS, paper_counts
+from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within, support
 
 NAMES = {"resnet50": "ResNet-50", "squeezenet": "SqueezeNet 1.1", "acnn": "ACNN", "vgg19": "VGG-19"}
 _PART_COLOURS = ("blue", "sky", "green", "red", "orange", "purple", "grey", "brown")

@@ -11,9 +11,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxrlib.augmentation import ANGLES, COPIES, ROTATIONS, augment, total_angles, variant_table
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE
-from cxrlib.images import (
+from cxrlib.images.augmentation import ANGLES, COPIES, ROTATIONS, augment, total_angles, variant_table
+from cxrlib.images.decoding import (
     PHANTOM,
     PHANTOM_SIZE,
     QuarantineError,
@@ -24,10 +24,10 @@ from cxrlib.images import (
     render_phantoms,
     resize,
 )
-from cxrlib.store import ImageStore
+from cxrlib.images.store import ImageStore
 
 if TYPE_CHECKING:
-    from cxrlib.editions import Edition
+    from cxrlib.data.editions import Edition
 
 STEPS = ("decoded", "min-max", "resized")
 CLASS_NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}

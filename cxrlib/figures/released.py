@@ -5,9 +5,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from cxrlib.analysis.released import FACTORS, METRICS, WEIGHTS
 from cxrlib.figures.results import MODELS
 from cxrlib.figures.style import PALETTE
-from cxrlib.released import FACTORS, METRICS, WEIGHTS
 
 _COLOURS = {
     "cross-entropy, Eq. (3)": PALETTE["blue"],

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.effects import CONTRASTS, METRICS
+from cxrlib.analysis.effects import CONTRASTS, METRICS
 from cxrlib.figures.experiments import curve_table
 from cxrlib.figures.style import PAPER_COLOUR, PROTOCOL_COLOURS
-from cxrlib.grid import BEST
-from cxrlib.records import Record
+from cxrlib.records.record import Record
+from cxrlib.training.grid import BEST
 
 COHORTS = {"augmented": "augmented", "combined": "combined", "covidx_ray_5k": "COVIDX-Ray-5K"}
 MODELS = {"resnet50": "ResNet-50", "acnn": "ACNN", "squeezenet": "SqueezeNet", "vgg19": "VGG-19"}

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxrlib.analysis.shortcuts.sample import Sample
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
-from cxrlib.shortcuts.sample import Sample
 
 _KIND_COLOURS = {"external": PALETTE["red"], "internal": PALETTE["blue"], "partly internal": PALETTE["sky"]}
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, display
 
+from cxrlib.book.show import framed, show_html
 from cxrlib.figures.experiments import provenance_table
 from cxrlib.figures.results import COHORTS, MODELS
-from cxrlib.figures.show import framed, show_html
-from cxrlib.records import Record
+from cxrlib.records.record import Record
 
 _SHOWN = {
     "sensitivity": ("sensitivity", "paper_sensitivity"),

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from cxrlib.augmentation import augment
 from cxrlib.figures.style import PALETTE
-from cxrlib.loaders import make_loaders
-from cxrlib.store import THREADS, ImageStore, open_store
+from cxrlib.images.augmentation import augment
+from cxrlib.images.store import THREADS, ImageStore, open_store
+from cxrlib.training.loaders import make_loaders
 
 ROUNDS = 3
 LOADER_IMAGES = 1024  # cycled through in batches

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cxrlib.analysis.toy import OVERLAPPING, GaussianProblem, fit_logistic
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE
-from cxrlib.losses import cross_entropy, linear_probability_loss, mae, mse, weighted_cross_entropy
-from cxrlib.paper import table_1, table_2
-from cxrlib.toy import OVERLAPPING, GaussianProblem, fit_logistic
+from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, mae, mse, weighted_cross_entropy
+from cxrlib.paper.tables import table_1, table_2
 
 CURVE_BETAS = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
 KERAS_EPSILON = 1e-7  # to which the released code clips probabilities

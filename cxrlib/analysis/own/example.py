@@ -1,0 +1,155 @@
+"""A small folder of phantoms with a CSV table, clean or with problems planted: what a folder of one's own looks like."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from cxrlib.data.readers.base import files_under
+from cxrlib.errors import ParameterError
+from cxrlib.images import phantom
+from cxrlib.images.decoding import min_max, to_uint8
+from cxrlib.images.hashing import HASH_SIDE, near_pairs
+from cxrlib.storage import atomic_path
+
+PATIENTS = 36  # of each class, one image each
+SPARE = 12  # phantoms of each class beyond those, in place of any that look alike
+SIDE = 96  # pixels
+TEST_FROM = 28  # patients of each class from this one on are the test part
+
+
+def write_example(folder: Path, problems: Iterable[str] = (), seed: int = 3, patients: int = PATIENTS) -> Path:
+    """Write `images.csv` and `images/` into `folder`, which must not hold any file, and return it.
+
+    `problems` plants some of `PROBLEMS`, the same in every folder. Raises ParameterError for an unknown problem
+    or a folder that is not empty.
+    """
+    unknown = [name for name in problems if name not in PROBLEMS]
+    if unknown:
+        raise ParameterError(f"unknown problem '{unknown[0]}': choose one of {', '.join(PROBLEMS)}.")
+    if folder.is_dir() and next(files_under(folder, ["."]), None) is not None:
+        raise ParameterError(f"{folder} is not empty: name a folder that is.")
+    with atomic_path(folder) as part:
+        (part / "images").mkdir(parents=True)
+        rows = _clean(part, seed, patients)
+        for name in problems:
+            rows = PROBLEMS[name](part, rows)
+        rows.to_csv(part / "images.csv", index=False)
+    return folder
+
+
+def _clean(folder: Path, seed: int, patients: int) -> pd.DataFrame:
+    """Phantoms without confounding, both classes from both sites in equal shares, the split by patient."""
+    spec = phantom.PhantomSpec(seed=seed, confounding=0.0)
+    kinds = [kind for kind in ("covid", "normal") for _ in range(patients + SPARE)]
+    pixels = phantom.render([spec.path(kind, number, number) for number, kind in enumerate(kinds)], SIDE)
+    unlike = _unlike(pixels)
+    rows: list[dict[str, str]] = []
+    for label, kind in (("covid", "covid"), ("non_covid", "normal")):
+        for place, index in enumerate([i for i in unlike if kinds[i] == kind][:patients]):
+            number = len(rows)
+            file = f"images/{number:03d}.png"
+            Image.fromarray(pixels[index]).save(folder / file)
+            rows.append(
+                {
+                    "file": file,
+                    "label": label,
+                    "patient": f"p{number:03d}",
+                    "view": "PA",
+                    "site": "north" if place % 2 else "south",
+                    "split": "test" if place >= TEST_FROM * patients // PATIENTS else "train",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _unlike(pixels: np.ndarray) -> list[int]:
+    """Indices of images none of which looks like an earlier one: phantoms vary less than patients do."""
+    hashes = [imagehash.phash(Image.fromarray(to_uint8(min_max(image))), hash_size=HASH_SIDE).hash for image in pixels]
+    pairs = near_pairs(np.packbits(np.stack(hashes).reshape(len(pixels), -1), axis=1))
+    return sorted(set(range(len(pixels))).difference(pairs[:, 1].tolist()))
+
+
+def _duplicate_across_splits(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    (folder / "images" / "copy.png").write_bytes((folder / rows["file"][0]).read_bytes())
+    return _add(rows, 0, file="images/copy.png", patient="p900", split="test")
+
+
+def _near_duplicate(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    with Image.open(folder / rows["file"][1]) as image:
+        image.resize((SIDE * 3 // 4, SIDE * 3 // 4), Image.Resampling.LANCZOS).save(folder / "images" / "smaller.png")
+    return _add(rows, 1, file="images/smaller.png", patient="p901")
+
+
+def _contradictory_label(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    (folder / "images" / "disputed.png").write_bytes((folder / rows["file"][2]).read_bytes())
+    return _add(rows, 2, file="images/disputed.png", label="non_covid")
+
+
+def _patient_across_splits(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    patient = rows["patient"].mask(rows.index == rows.index[rows["split"] == "test"][0], rows["patient"][3])
+    return rows.assign(patient=patient)
+
+
+def _truncated_file(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    file = folder / rows["file"][4]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return rows
+
+
+def _constant_image(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    Image.fromarray(np.full((SIDE, SIDE), 128, np.uint8)).save(folder / rows["file"][5])
+    return rows
+
+
+def _missing_file(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    (folder / rows["file"][6]).unlink()
+    return rows
+
+
+def _unnamed_file(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop(index=7)
+
+
+def _repeated_row(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return _add(rows, 8)
+
+
+def _unlabelled_image(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(label=rows["label"].mask(rows.index == 9, ""))
+
+
+def _label_follows_site(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(site=rows["label"].map({"covid": "north", "non_covid": "south"}))
+
+
+def _no_patients(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop(columns="patient")
+
+
+def _add(rows: pd.DataFrame, like: int, **changes: str) -> pd.DataFrame:
+    """`rows` with the row `like` again at its end, some of its values changed."""
+    return pd.concat([rows, rows.loc[[like]].assign(**changes)], ignore_index=True)
+
+
+PROBLEMS: dict[str, Callable[[Path, pd.DataFrame], pd.DataFrame]] = {
+    "duplicate across splits": _duplicate_across_splits,
+    "near-duplicate": _near_duplicate,
+    "contradictory label": _contradictory_label,
+    "patient across splits": _patient_across_splits,
+    "truncated file": _truncated_file,
+    "constant image": _constant_image,
+    "missing file": _missing_file,
+    "unnamed file": _unnamed_file,
+    "repeated row": _repeated_row,
+    "unlabelled image": _unlabelled_image,
+    "label follows site": _label_follows_site,
+    "no patients": _no_patients,
+}
+"""Problems that can be planted; the last takes the patients away, so it goes alone."""
+
+PLANTED = tuple(name for name in PROBLEMS if name != "no patients")
+"""Those that a chapter plants together."""

@@ -1,0 +1,97 @@
+"""All checks over one collection: the table of verdicts, with the images behind each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.data.check.verdicts import CHECKS, OK, Facts, Verdict
+from cxrlib.data.components import components, repeats
+from cxrlib.data.readers.base import Collection
+from cxrlib.images.store import open_store
+
+SIZE = 64  # pixels a side at which every image is decoded once
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Verdicts over one collection, in the order of `verdicts.CHECKS`."""
+
+    collection: Collection
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether every verdict is OK."""
+        return all(verdict.verdict == OK for verdict in self.verdicts)
+
+    @property
+    def by_name(self) -> Mapping[str, Verdict]:
+        """The verdicts by the name of their check."""
+        return {verdict.check: verdict for verdict in self.verdicts}
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many rows and files the reader left out, by reason; some are findings, some a collection's own rules."""
+        return {str(reason): int(n) for reason, n in self.collection.excluded["reason"].value_counts().items()}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a check: check, verdict, images, what to do."""
+        rows = [(v.check, v.verdict, v.count, v.sentence) for v in self.verdicts]
+        return pd.DataFrame(rows, columns=["check", "verdict", "images", "what to do"])
+
+    def to_text(self, most: int = 5) -> str:
+        """The table for a terminal, with the first `most` images behind each finding."""
+        lines = [f"{self.collection.title}: {len(self.collection.images)} images"]
+        lines += [f"   left out by the reader: {n}, {reason}" for reason, n in self.left_out.items()]
+        for v in self.verdicts:
+            lines.append(f"{v.verdict:>7}  {v.check}: {v.sentence}")
+            if v.verdict != OK and "image_id" in v.rows:
+                lines += [f"{'':9}- {name}" for name in v.rows["image_id"].head(most)]
+                if len(v.rows) > most:
+                    lines.append(f"{'':9}- and {len(v.rows) - most} more")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, with every image behind each finding."""
+        return {
+            "collection": self.collection.name,
+            "images": len(self.collection.images),
+            "left_out": self.left_out,
+            "clean": self.clean,
+            "checks": [
+                {
+                    "check": v.check,
+                    "verdict": v.verdict,
+                    "images": v.count,
+                    "what_to_do": v.sentence,
+                    "rows": v.rows.astype(object).where(v.rows.notna(), None).to_dict("records"),
+                }
+                for v in self.verdicts
+            ],
+        }
+
+
+def check(collection: Collection, size: int = SIZE) -> CheckReport:
+    """The report on a collection; decodes every image once, at `size` pixels a side, into the image cache.
+
+    Raises DataError if no image at all can be decoded.
+    """
+    facts = gather(collection, size)
+    return CheckReport(collection, tuple(one(facts) for one in CHECKS))
+
+
+def gather(collection: Collection, size: int = SIZE) -> Facts:
+    """What the checks look at: the readable images with file digests, sizes and links; and the quarantine."""
+    images = collection.images
+    store = open_store(images, size)
+    decoded = store.table.set_index("image_id")
+    images = images[images["image_id"].isin(decoded.index)].reset_index(drop=True)
+    for name in ("sha256", "width", "height"):
+        images[name] = images[name].fillna(images["image_id"].map(decoded[name]))
+    part = images["source_split"] if "source_split" in images else images["split"]
+    images = images.assign(component=components(images), repeat=repeats(images), part=part)
+    return Facts(collection, images, store.quarantined)

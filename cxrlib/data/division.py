@@ -1,0 +1,112 @@
+"""Training, validation and test part of a collection: as published, or drawn, whole patients at a time."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from cxrlib.data.components import components, repeats
+from cxrlib.data.draws import disputed
+from cxrlib.data.editions import Edition, images_digest
+from cxrlib.data.readers.base import Collection, first_reason
+from cxrlib.errors import DataError
+from cxrlib.protocols import Protocol
+
+TEST_FRACTION = 0.2
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Division:
+    """Rows of the three parts, with `component` and `repeat`, `test` also with `overlap`; `left_out`: image_id, reason."""
+
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+    left_out: pd.DataFrame
+
+    def counts(self) -> pd.DataFrame:
+        """Images and patients (components) of each part and class: part, label, images, patients."""
+        rows = pd.concat([getattr(self, name).assign(part=name) for name in PARTS])
+        grouped = rows.groupby(["part", "label"], sort=False)["component"]
+        return grouped.agg(images="size", patients="nunique").reset_index()
+
+
+def edition_of(collection: Collection) -> Edition:
+    """An edition of one collection: what `editions.load_edition` makes of the study's own."""
+    images = collection.images.sort_values("image_id", ignore_index=True)
+    versions = (f"{collection.title}: {collection.version}",) if collection.version else ()
+    return Edition(collection.name, images, collection.excluded, images_digest(images), "any", versions)
+
+
+def divide(
+    edition: Edition, unusable: pd.DataFrame, rules: Protocol, seed: int, valid_fraction: float = 0.2
+) -> Division:
+    """The three parts of an edition under a protocol.
+
+    A published split is kept where it has a training and a test part; else, and for a validation part that is not
+    published, whole components are drawn with `seed`, in the classes' shares (protocol field split = patient;
+    image: single images). Left out, with a reason: `unusable` (image_id, reason), images without a label, pictures
+    with two labels, later repeats of a picture inside a part; and, where the protocol says test_overlap = removed,
+    whatever shares a component with a later part. Raises DataError if a class has too few patients.
+    """
+    images = edition.images
+    images = images.assign(component=components(images), repeat=repeats(images))
+    part = images["source_split"] if "source_split" in images else images["split"]
+    published = {"train", "test"} <= set(part.dropna())
+    images = images.assign(part=part if published else None)
+    known = unusable.set_index("image_id")["reason"]
+    reasons = first_reason(
+        images.index,
+        [
+            *((images["image_id"].isin(known.index[known == text]), str(text)) for text in known.unique()),
+            (images["label"].isna(), "no label"),
+            (disputed(images), "its repeats state something else"),
+            (
+                images["part"].isna() if published else images["part"].isna() & False,
+                "in no part of the published split",
+            ),
+        ],
+    )
+    lost = [images.assign(reason=reasons)[reasons.notna()]]
+    images = images[reasons.isna()].reset_index(drop=True)
+    if not published:
+        images["part"] = "train"
+        images.loc[_held_out(images, TEST_FRACTION, rules.split, seed), "part"] = "test"
+    if "valid" not in set(images["part"]):
+        train = images[images["part"] == "train"]
+        images.loc[train.index[_held_out(train, valid_fraction, rules.split, seed)], "part"] = "valid"
+    parts: dict[str, pd.DataFrame] = {}
+    for name in reversed(PARTS):  # the test part keeps its images; what is linked to it leaves the earlier parts
+        rows = images[images["part"] == name]
+        linked = pd.Series(False, index=rows.index)
+        if rules.test_overlap == "removed":
+            linked = rows["component"].isin({c for later in parts.values() for c in later["component"]})
+        reason = first_reason(
+            rows.index,
+            [
+                (linked, "shares a patient or picture with a later part"),
+                (rows.duplicated("repeat"), "repeats a picture of its part"),
+            ],
+        )
+        lost.append(rows.assign(reason=reason)[reason.notna()])
+        parts[name] = rows[reason.isna()].drop(columns="part").reset_index(drop=True)
+        if parts[name]["label"].nunique() < 2:
+            raise DataError(f"the {name} part has no image of one class: add images, or correct the published split.")
+    overlap = parts["test"]["component"].isin(pd.concat([parts["train"], parts["valid"]])["component"])
+    left_out = pd.concat(lost)[["image_id", "reason"]].reset_index(drop=True)
+    return Division(parts["train"], parts["valid"], parts["test"].assign(overlap=overlap), left_out)
+
+
+def _held_out(rows: pd.DataFrame, fraction: float, split: str, seed: int) -> list[int]:
+    """Positions of about `fraction` of the rows: components stay whole, classes keep their share."""
+    folds = max(round(1 / fraction), 2)
+    group = rows["component"] if split == "patient" else pd.Series(range(len(rows)), index=rows.index)
+    fewest = group.groupby(rows["label"]).nunique().reindex(["covid", "non_covid"], fill_value=0)
+    if fewest.min() < folds:
+        raise DataError(
+            f"class {fewest.idxmin()} has images of {fewest.min()} patients only: {folds} are the fewest that can be divided."
+        )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    _, held = next(iter(splitter.split(rows, rows["label"], group)))
+    return [int(position) for position in held]

@@ -1,0 +1,239 @@
+"""Seeded draws that stand in for choices the paper's authors made and did not publish.
+
+COVIDX-Ray-5K took 71 COVID-19 radiographs out of 218 candidates and its negatives out of CheXpert; neither
+list is at hand in the open edition. So both are drawn, component-disjoint between training, test and
+pretraining, and the draw is repeated over seeds. The original edition draws its pretraining set only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.editions import Edition
+from cxrlib.errors import DataError
+from cxrlib.paper.tables import TABLE_1
+
+SIZE = {row.cohort: row for row in TABLE_1}
+MOST_ABNORMAL = 0.5  # upper bound of the share of negatives with a finding
+MOST_RESERVED = (
+    0.6  # of the adults with a finding, kept for pretraining: half, or up to this if children cannot fill it
+)
+SMALLEST = 8  # COVID-19 images of either part in a scaled-down phantom edition
+EXTERNAL_SOURCES = ("hannover", "actualmed")  # kept for external tests: never drawn
+FRONTAL_VIEWS = ("PA", "AP", "AP Supine")
+LATERAL_VIEWS = ("L",)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows (an edition's columns plus `component` and `repeat`) of COVIDX-Ray-5K's two parts and of pretraining.
+
+    In `pretraining` the label says diseased ('covid') or healthy ('non_covid').
+    """
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    pretraining: pd.DataFrame
+
+
+@lru_cache(maxsize=16)
+def draw(edition: Edition, seed: int) -> Draw:
+    """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
+    table = edition.images.assign(component=edition.components, repeat=edition.repeats)
+    rng = np.random.default_rng(seed)
+    original, phantom = edition.name == "original", edition.name == "phantom"
+    drawn = _published(table, rng) if original else _stand_in(table, rng, scaled=phantom)
+    for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
+        empty = {"covid", "non_covid"} - set(rows["label"])
+        if empty:
+            raise DataError(
+                f"the {part} set drawn from the {edition.name} edition has no image of class {' or '.join(sorted(empty))}: "
+                "accept more licences or add data."
+            )
+    return drawn
+
+
+def draw_disjoint(
+    pool: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator, whole: bool = True
+) -> dict[str, pd.DataFrame]:
+    """For each part in turn, that many rows of `pool` whose components no other part owns.
+
+    `owner` (component -> part) is updated, so that later draws stay disjoint from this one. `whole` draws
+    component by component, else image by image. Within a part the rows of each `source` keep the pool's
+    share, as far as there are enough; fewer rows come back only where the pool is exhausted.
+    """
+    order = pool.sort_values("image_id").sample(frac=1, random_state=rng)
+    if whole:
+        order = order.iloc[np.argsort(order.groupby("component", sort=False).ngroup(), kind="stable")]
+    return {part: _take(order, size, part, owner) for part, size in sizes.items()}
+
+
+def apportion(total: int, weights: pd.Series) -> pd.Series:
+    """`total` as whole numbers in proportion to `weights` (largest remainders; ties to the first label)."""
+    exact = weights * (total / max(weights.sum(), 1))
+    whole = np.floor(exact).astype(int)
+    extra = (exact - whole).sort_index().sort_values(ascending=False, kind="stable").index[: total - int(whole.sum())]
+    whole[extra] += 1
+    return whole
+
+
+def _take(order: pd.DataFrame, size: int, part: str, owner: dict[int, str]) -> pd.DataFrame:
+    free = order[np.array([owner.get(component, part) == part for component in order["component"]], dtype=bool)]
+    quota = apportion(size, order["source"].value_counts())
+    within = (free.groupby("source").cumcount() < quota.reindex(free["source"]).to_numpy()).astype(bool)
+    chosen = pd.concat([free[within], free[~within].head(max(size - int(within.sum()), 0))])
+    owner.update(dict.fromkeys(chosen["component"], part))
+    return chosen
+
+
+def _fit(sizes: Mapping[str, int], available: int) -> dict[str, int]:
+    """`sizes`, shrunk in proportion where fewer are available than they ask for together."""
+    wanted = pd.Series(sizes)
+    return {str(k): int(v) for k, v in apportion(min(int(wanted.sum()), available), wanted).items()}
+
+
+def _stand_in(table: pd.DataFrame, rng: np.random.Generator, scaled: bool) -> Draw:
+    """The draw for an edition without COVIDX-Ray-5K; `scaled` shrinks the COVID-19 sizes as the negatives'."""
+    paper, pretraining = SIZE["covidx_ray_5k"], SIZE["pretraining"]
+    pool, children = negatives(table), paediatric_findings(table)
+    healthy, abnormal = pool[pool["healthy"].astype(bool)], pool[~pool["healthy"].astype(bool)]
+    owner: dict[int, str] = {}
+
+    positives = {"test": paper.test_covid or 0, "train": paper.train_covid}
+    sizes = {"test": paper.test_non_covid or 0, "train": paper.train_non_covid}
+    diseased, well = pretraining.train_covid, pretraining.train_non_covid
+    if scaled:
+        share = min(1.0, len(pool) / (sum(sizes.values()) + diseased + well))
+        positives = {part: min(size, max(round(size * share), SMALLEST)) for part, size in positives.items()}
+    covid = _draw_covid(table, positives, owner, rng)
+
+    reserved = min(max(len(abnormal) / 2, diseased - len(children)), MOST_RESERVED * len(abnormal))
+    ill = _fit(sizes, min(int(len(abnormal) - reserved), round(MOST_ABNORMAL * sum(sizes.values()))))
+    normal = {part: size - ill[part] for part, size in sizes.items()}
+    normal = _fit({**normal, "pretraining": well}, len(healthy))
+    drawn_ill = draw_disjoint(abnormal, ill, owner, rng)
+    drawn_well = draw_disjoint(healthy, normal, owner, rng)
+    adults = draw_disjoint(abnormal, {"pretraining": diseased}, owner, rng)["pretraining"]
+    fill = draw_disjoint(children, {"pretraining": diseased - len(adults)}, owner, rng)["pretraining"]
+    return Draw(
+        train=pd.concat([covid["train"], drawn_ill["train"], drawn_well["train"]], ignore_index=True),
+        test=pd.concat([covid["test"], drawn_ill["test"], drawn_well["test"]], ignore_index=True),
+        pretraining=_as_diseased(pd.concat([adults, fill]), drawn_well["pretraining"]),
+    )
+
+
+def _draw_covid(
+    table: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator
+) -> dict[str, pd.DataFrame]:
+    """The COVID-19 images of both parts, drawn image by image.
+
+    Four of the 71 can be named (COVIDX-Ray-5K's own sample figure shows them), so they are always drawn; in
+    which of the two parts they were is not known, and drawn as well.
+    Where the accepted licences leave too few candidates, other frontal COVID-19 X-rays fill the gap.
+    """
+    pool, others = candidates(table), other_frontal(table)
+    known = yes(pool, "covidx_known")
+    shares = np.array(list(sizes.values())) / sum(sizes.values())
+    for component in sorted(pool.loc[known, "component"].unique()):
+        owner[int(component)] = str(rng.choice(list(sizes), p=shares))
+    drawn = {part: pool[known & (pool["component"].map(owner) == part)] for part in sizes}
+    sizes = _fit(sizes, len(pool) + len(others))
+    for rows in (pool[~known], others):
+        short = {part: max(size - len(drawn[part]), 0) for part, size in sizes.items()}
+        scarce = len(rows) < 2 * sum(short.values())  # image by image would strand patients on the first side
+        more = draw_disjoint(rows, _fit(short, len(rows)), owner, rng, whole=scarce)
+        drawn = {part: pd.concat([drawn[part], more[part]]) for part in sizes}
+    return drawn
+
+
+def _published(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
+    """COVIDX-Ray-5K as published; pretraining drawn from CheXpert, disjoint from both parts."""
+    covidx = table[(table["collection"] == "covidx_ray_5k") & table["label"].notna()]
+    parts = {part: covidx[covidx["split"] == part] for part in ("train", "test")}
+    owner = {int(component): part for part, rows in parts.items() for component in rows["component"]}
+    pool = table[(table["collection"] == "CheXpert") & table["healthy"].notna()]
+    healthy = pool["healthy"].astype(bool)
+    size = SIZE["pretraining"]
+    diseased = draw_disjoint(pool[~healthy], {"pretraining": size.train_covid}, owner, rng)["pretraining"]
+    well = draw_disjoint(pool[healthy], {"pretraining": size.train_non_covid}, owner, rng)["pretraining"]
+    return Draw(
+        parts["train"].reset_index(drop=True), parts["test"].reset_index(drop=True), _as_diseased(diseased, well)
+    )
+
+
+def _as_diseased(diseased: pd.DataFrame, healthy: pd.DataFrame) -> pd.DataFrame:
+    """One frame whose label says diseased ('covid') or healthy ('non_covid')."""
+    return pd.concat([diseased.assign(label="covid"), healthy.assign(label="non_covid")], ignore_index=True)
+
+
+def candidates(table: pd.DataFrame) -> pd.DataFrame:
+    """The frontal COVID-19 radiographs that COVIDX-Ray-5K was chosen from, those present, one a repeat.
+
+    The list itself states the diagnosis, also for images that the later table names otherwise and so
+    leaves without a label. One candidate is a lateral view, as the later table admits: it is left out.
+    """
+    rows = table[yes(table, "covidx_candidate") & (table["modality"] != "CT") & ~table["view"].isin(LATERAL_VIEWS)]
+    return _one_a_repeat(rows.assign(label="covid"))
+
+
+def other_frontal(table: pd.DataFrame) -> pd.DataFrame:
+    """Frontal COVID-19 X-rays that are no candidates and no external test, one a repeat."""
+    listed = table.loc[yes(table, "covidx_candidate"), "repeat"]
+    rows = table[
+        (table["label"] == "covid")
+        & (table["modality"] == "X-ray")
+        & table["view"].isin(FRONTAL_VIEWS)
+        & ~table["source"].isin(EXTERNAL_SOURCES)
+        & ~table["repeat"].isin(listed)
+    ]
+    return _one_a_repeat(rows)
+
+
+def negatives(table: pd.DataFrame) -> pd.DataFrame:
+    """Radiographs of adults without COVID-19 whose health status is known, one a repeat.
+
+    Left out are the 'No Finding' images of COVID-ChestXray (that cohort needs them) and the external tests.
+    """
+    needed = yes(table, "in_july2020_metadata") & table["healthy"].fillna(False).astype(bool)
+    rows = table[_usable(table) & (table["population"] == "adult") & ~needed]
+    return _one_a_repeat(rows)
+
+
+def paediatric_findings(table: pd.DataFrame) -> pd.DataFrame:
+    """Radiographs of children with a finding other than COVID-19, one a repeat."""
+    children = _usable(table) & (table["population"] == "paediatric")
+    return _one_a_repeat(table[children & ~table["healthy"].fillna(True).astype(bool)])
+
+
+def _usable(table: pd.DataFrame) -> pd.Series:
+    return (
+        (table["label"] == "non_covid")
+        & table["healthy"].notna()
+        & (table["modality"] == "X-ray")
+        & ~table["view"].isin(LATERAL_VIEWS)
+        & ~table["source"].isin(EXTERNAL_SOURCES)
+        & ~disputed(table)
+    )
+
+
+def disputed(table: pd.DataFrame) -> pd.Series:
+    """Whether a row's repeats disagree with each other, bool: about the label, the health or child and adult."""
+    stated = table.assign(population=table["population"].where(table["population"] != "unknown"))
+    values = stated.groupby("repeat")[["label", "healthy", "population"]].transform("nunique")
+    return (values > 1).any(axis=1)
+
+
+def _one_a_repeat(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first image of each group of near-duplicates; one known to be in COVIDX-Ray-5K comes first."""
+    first = rows.assign(later=~yes(rows, "covidx_known")).sort_values(["later", "image_id"])
+    return first.drop_duplicates("repeat").drop(columns="later")
+
+
+def yes(table: pd.DataFrame, name: str) -> pd.Series:
+    """A reader's own column of yes or no as bool; no where the edition has no such column."""
+    if name not in table:
+        return pd.Series(False, index=table.index)
+    return table[name].fillna(False).astype(bool)

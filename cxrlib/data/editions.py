@@ -1,0 +1,151 @@
+"""The three editions of the study: which collections each joins, and one digest that names their content."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from cxrlib.data.components import components, repeats
+from cxrlib.data.readers import locate, read_collection
+from cxrlib.data.schema import validate_exclusions, validate_images
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.images.hashing import image_identity
+from cxrlib.paths import data_root
+from cxrlib.storage import digest
+
+COLLECTIONS = {
+    "original": ("covidx_ray_5k", "covid-chestxray-dataset", "CheXpert"),
+    "open": ("cxr-open",),
+    "phantom": ("phantom",),
+}
+"""The collections of each edition, in the order in which `auto` tries them."""
+
+CHEXPERT_POOL = 3000
+"""CheXpert images per class (healthy, diseased) that the original edition keeps: twice what a seed draws."""
+_POOL_SEED = 2020
+
+
+@dataclass(frozen=True, eq=False)
+class Edition:
+    """The images the study works on; treat the frames as read only.
+
+    `images`: `schema.IMAGE_TABLE`, index 0..N-1. `excluded`: `schema.EXCLUSIONS`, what the readers and the
+    accepted licences left out. `digest`: SHA-256 of the rows, the same wherever the data lie.
+    """
+
+    name: str
+    images: pd.DataFrame
+    excluded: pd.DataFrame
+    digest: str
+    licences: str = "any"
+    versions: tuple[str, ...] = ()  # which published version of each collection, where there are several
+
+    @property
+    def short(self) -> str:
+        """Name and first 12 hexadecimal digits of the digest."""
+        return f"{self.name} {self.digest[:12]}"
+
+    @cached_property
+    def components(self) -> pd.Series:
+        """Component of each row of `images`; see `components.components`."""
+        return components(self.images)
+
+    @cached_property
+    def repeats(self) -> pd.Series:
+        """Group of near-duplicates of each row of `images`; see `components.repeats`."""
+        return repeats(self.images)
+
+    def banner(self) -> str:
+        """One line of Markdown that names the edition, its images and its digest."""
+        label = self.images["label"]
+        covid, other = int((label == "covid").sum()), int((label == "non_covid").sum())
+        parts = [
+            f"**Data: {self.name} edition** (`{self.digest[:12]}`)",
+            f"{len(self.images):,} images: {covid:,} COVID-19, {other:,} non-COVID, {len(label) - covid - other:,} without a label",
+        ]
+        parts += self.versions
+        if self.licences != "any":
+            parts.append(f"licences accepted: {self.licences}")
+        if self.name == "phantom":
+            parts.append("**all images are synthetic phantoms: no number here says anything about patients**")
+        return " · ".join(parts)
+
+
+def find_edition() -> str:
+    """The first edition all of whose collections lie under `data_root()`; 'phantom' needs no data."""
+    complete = (name for name, parts in COLLECTIONS.items() if name != "phantom" and all(map(locate, parts)))
+    return next(complete, "phantom")
+
+
+def load_edition(name: str = "auto", licences: str = "any") -> Edition:
+    """The edition `name` ('auto': the first that is complete), narrowed to the licences accepted.
+
+    `licences` holds comma-separated parts of licence names, or 'any'. Upper and lower case are alike, and a
+    part must be whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Rows narrowed away appear
+    in `excluded`. Raises ParameterError for an unknown edition or a part that no licence has, DataError where
+    the data are missing.
+    """
+    name = find_edition() if name == "auto" else name
+    if name not in COLLECTIONS:
+        raise ParameterError(f"unknown edition '{name}': choose one of auto, {', '.join(COLLECTIONS)}.")
+    return _load(name, licences, data_root(), os.environ.get("CXR_PHANTOM_SCALE", ""))
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, licences: str, root: Path, scale: str) -> Edition:  # the last two only tell loads apart
+    collections = [read_collection(part) for part in COLLECTIONS[name]]
+    images = pd.concat([part.images for part in collections], ignore_index=True)
+    excluded = [part.excluded for part in collections]
+    for narrowed in (_needed_of_chexpert(images), _not_accepted(images, licences)):
+        gone = images["image_id"].isin(narrowed["image_id"])
+        images, excluded = images[~gone], [*excluded, narrowed]
+    images = validate_images(images.sort_values("image_id"))
+    if images.empty:
+        raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
+    left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
+    versions = tuple(f"{part.title}: {part.version}" for part in collections if part.version)
+    return Edition(name, images, left_out, images_digest(images), licences, versions)
+
+
+def images_digest(images: pd.DataFrame) -> str:
+    """SHA-256 of an image table's rows: their content, labels, patients and licences, not where they lie."""
+    identity = images.assign(sha256=image_identity(images)).drop(columns="path")
+    rows = identity[sorted(identity)].sort_values("image_id").astype("string").fillna("")
+    return digest({"columns": list(rows), "rows": rows.to_numpy().tolist()})
+
+
+def match_licences(present: pd.Series, licences: str) -> pd.Series:
+    """Whether each licence text in `present` is accepted, bool; ParameterError for a part that matches none."""
+    accepted = pd.Series(licences.strip() == "any", index=present.index)
+    if accepted.all():
+        return accepted
+    for part in (text.strip() for text in licences.split(",")):
+        pattern = rf"(?<![\w-]){re.escape(part)}(?![\w-])"
+        matching = present.str.contains(pattern, case=False, regex=True) if part else accepted & False
+        if not matching.any():
+            known = "; ".join(sorted(present.unique()))
+            raise ParameterError(f"licences: no licence here is named '{part}'; present are: {known}.")
+        accepted |= matching
+    return accepted
+
+
+def _not_accepted(images: pd.DataFrame, licences: str) -> pd.DataFrame:
+    gone = images.loc[~match_licences(images["licence"], licences), ["image_id", "collection", "licence"]]
+    return gone.assign(reason="licence not accepted: " + gone["licence"]).drop(columns="licence")
+
+
+def _needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
+    """Exclusions: the rows of CheXpert beyond a seeded pool, one frontal image a patient, for pretraining.
+
+    Patients whose images COVIDX-Ray-5K already holds are left out of the pool.
+    """
+    rows = images[images["collection"] == "CheXpert"]
+    used = images.loc[images["collection"] != "CheXpert", "patient_id"].dropna()
+    frontal = rows[rows["view"].isin(["PA", "AP"]) & rows["healthy"].notna() & ~rows["patient_id"].isin(used)]
+    shuffled = frontal.sort_values("image_id").sample(frac=1, random_state=_POOL_SEED)
+    pool = shuffled.drop_duplicates("patient_id").groupby("healthy").head(CHEXPERT_POOL)
+    gone = rows.loc[~rows["image_id"].isin(pool["image_id"]), ["image_id", "collection"]]
+    return gone.assign(reason="not needed: beyond the seeded pretraining pool")

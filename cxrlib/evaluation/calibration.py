@@ -1,0 +1,109 @@
+"""Do the probabilities mean what they say? Reliability, ECE, Brier score, and two repairs.
+
+A weighted network is miscalibrated by design: its log-odds are log beta too high. Taking log beta off again undoes
+that without any data; temperature scaling (Guo et al., 2017) divides the log-odds by one number fitted to validation
+data and cannot undo a shift.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit
+from sklearn.metrics import brier_score_loss
+
+from cxrlib.errors import DataError, ParameterError
+
+Floats = npt.NDArray[np.float64]
+BINS = 10
+
+
+def reliability(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS, strategy: str = "width"
+) -> pd.DataFrame:
+    """The reliability diagram: one row a bin that holds images.
+
+    labels: [N], 1 = COVID; probabilities: [N] in [0, 1]; strategy: "width" for bins of equal width, "mass" for bins of
+    equal size (ties stay together). Columns: images, confidence (mean probability), frequency (share of COVID).
+    """
+    y, p = _checked(labels, probabilities)
+    if strategy not in ("width", "mass"):
+        raise ParameterError(f"unknown strategy '{strategy}': choose width or mass.")
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = inner if strategy == "width" else np.quantile(p, inner)
+    rows = pd.DataFrame({"bin": np.digitize(p, edges), "confidence": p, "frequency": y.astype(float)})
+    grouped = rows.groupby("bin")
+    return grouped.mean().assign(images=grouped.size())[["images", "confidence", "frequency"]].reset_index(drop=True)
+
+
+def expected_calibration_error(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS, strategy: str = "width"
+) -> float:
+    """ECE (Naeini et al., 2015; Guo et al., 2017): the bins' gaps between confidence and frequency, by their images."""
+    table = reliability(labels, probabilities, bins, strategy)
+    gap = (table["confidence"] - table["frequency"]).abs()
+    return float((gap * table["images"]).sum() / table["images"].sum())
+
+
+def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared difference between probability and outcome."""
+    y, p = _checked(labels, probabilities)
+    return float(brier_score_loss(y, p, pos_label=1))
+
+
+def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
+    """Mean cross-entropy, Eq. (3), from log-odds, which never forms log(0)."""
+    y, z = np.asarray(labels) == 1, np.asarray(logits, np.float64)
+    return float(-np.where(y, log_expit(z), log_expit(-z)).mean())
+
+
+def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
+    """The temperature T > 0 for which logits / T have the lowest cross-entropy; searched in [1e-3, 1e3].
+
+    labels: [N] with both classes; logits: float [N]. The cross-entropy is convex in 1 / T. Where the sign of the logits
+    separates the classes the best T is 0, and the search ends at its bound.
+    """
+    y, z = np.asarray(labels) == 1, np.asarray(logits, np.float64)
+    if y.all() or not y.any():
+        raise DataError("a temperature can only be fitted where both classes occur.")
+    reach = float(np.log(1e3))
+    found = minimize_scalar(
+        lambda t: log_loss(y, z * np.exp(-t)), bounds=(-reach, reach), method="bounded", options={"xatol": 1e-9}
+    )
+    return float(np.exp(found.x))
+
+
+def calibration_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """ECE, Brier score and cross-entropy on test images before and after repair, one row a fold and beta.
+
+    scores: see `cxrlib.analysis.beta.scores`. `repair`: "none", "minus log beta" (the shift that theory puts in, taken out) or
+    "temperature" (fitted to the fold's validation logits) and "both". Columns: fold, beta, repair, temperature, ece,
+    brier, log_loss.
+    """
+    rows = []
+    for (fold, beta), part in scores.groupby(["fold", "beta"]):
+        valid, test = (part[part["split"] == name] for name in ("valid", "test"))
+        y = test["label"].to_numpy()
+        for shifted in (False, True):
+            shift = float(np.log(beta)) if shifted else 0.0
+            before, after = (frame["logit"].to_numpy(np.float64) - shift for frame in (valid, test))
+            temperature = fit_temperature(valid["label"], before)
+            names = ("minus log beta", "both") if shifted else ("none", "temperature")
+            for repair, divisor in zip(names, (1.0, temperature), strict=True):
+                z = after / divisor
+                values = {"ece": expected_calibration_error(y, expit(z)), "brier": brier(y, expit(z))}
+                settings = {"fold": fold, "beta": beta, "repair": repair, "temperature": divisor}
+                rows.append({**settings, **values, "log_loss": log_loss(y, z)})
+    columns = ["fold", "beta", "repair", "temperature", "ece", "brier", "log_loss"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _checked(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if y.shape != p.shape or y.ndim != 1 or not len(y):
+        raise DataError(f"labels {y.shape} and probabilities {p.shape} do not fit: give [N] each, N above 0.")
+    if not np.isin(y, (0, 1)).all() or not ((p >= 0) & (p <= 1)).all():
+        raise DataError("labels must be 0 or 1 and probabilities numbers from 0 to 1.")
+    return y.astype(np.int64), p

@@ -1,0 +1,177 @@
+"""From a file's bytes to the paper's input: decode, one grey channel, min-max to [0, 1], resize, uint8.
+
+The order is that of the paper's released code: each image is scaled by its own minimum and maximum
+first, then resized with antialiasing to a square, its aspect squashed (section VI.A). A CT slice is known
+by its table, not by its pixels: no rule on the pixels tells the two apart safely (the preprocessing
+chapter measures one), and the `released` protocol needs CT slices decoded.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cxrlib.errors import DataError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+PREPROCESSING_VERSION = 1
+"""Raise it whenever the same file would give other pixels: every image store is then built anew."""
+
+PHANTOM = "phantom:"
+"""Prefix of the path of a generated image."""
+
+PHANTOM_SIZE = 256  # pixels a side at which `read_raw` renders a generated image
+
+_ALPHA_MODES = {"P", "PA", "L", "LA", "La", "RGB", "RGBA", "RGBa"}  # modes Pillow can convert to RGBA
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's conversion to grey
+
+
+class QuarantineError(DataError):
+    """An image that cannot serve; `reason` is a short noun phrase for the table of exclusions."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the image cannot be used: {reason}.")
+        self.reason = reason
+
+
+def read_raw(path: str) -> np.ndarray:
+    """The grey image [H, W] behind a path of the image table, before any preprocessing; see `decode`.
+
+    Raises QuarantineError for a file that is missing or cannot be decoded.
+    """
+    if path.startswith(PHANTOM):
+        return render_phantoms([path], PHANTOM_SIZE)[0]
+    return decode(read_bytes(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """A file's bytes; QuarantineError if it is missing or may not be read."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise QuarantineError("missing file") from None
+    except OSError as error:
+        raise QuarantineError(f"file that cannot be read ({error.strerror})") from None
+
+
+def render_phantoms(paths: Sequence[str], size: int) -> np.ndarray:
+    """Generated images, uint8 [N, size, size], from their paths ('phantom:...')."""
+    from cxrlib.images.phantom import render  # here: files alone do not need the generator
+
+    return render(paths, size)
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Grey image [H, W] in the file's own units, from a file's bytes.
+
+    Integer dtypes are kept (uint8, uint16, int32); DICOM and floating-point TIFF give float32. Colour is
+    reduced by BT.601 luma, alpha is composited on black, the EXIF orientation is applied.
+    Raises QuarantineError for a file that is empty, truncated, unreadable or has several frames.
+    """
+    if not content:
+        raise QuarantineError("empty file")
+    if content[128:132] == b"DICM":
+        return _decode_dicom(content)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise QuarantineError("several frames in one file")
+            image.load()
+            return _grey(ImageOps.exif_transpose(image))
+    except (QuarantineError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise QuarantineError("not an image format that can be read") from None
+    except Image.DecompressionBombError:
+        raise QuarantineError("more pixels than Pillow accepts") from None
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        raise QuarantineError("truncated file" if truncated else "damaged file") from error
+
+
+def min_max(image: np.ndarray) -> np.ndarray:
+    """`image` scaled by its own minimum and maximum to [0, 1], float32 of the same shape.
+
+    Raises QuarantineError if all its pixels are equal or if one is not finite.
+    """
+    image = image.astype(np.float32)
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise QuarantineError("pixels that are not finite")
+    if low == high:
+        raise QuarantineError("constant image")
+    image -= low
+    image /= np.float32(high - low)
+    return image
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """`image` (float32 [H, W]) as [size, size]: bilinear with antialiasing, the aspect squashed as in the paper."""
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as the nearest of the 256 grey levels, uint8."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def preprocess(image: np.ndarray, size: int) -> np.ndarray:
+    """Grey [H, W] in any units -> uint8 [size, size]: min-max, resize, round (section VI.A).
+
+    Raises QuarantineError for a constant image.
+    """
+    return to_uint8(resize(min_max(image), size))
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode in _ALPHA_MODES and image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    if image.mode == "L" or image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode not in ("1", "RGB"):
+        image = image.convert("RGB")  # palette, RGBA, CMYK, YCbCr, ...
+    return np.asarray(image.convert("L"))
+
+
+def _decode_dicom(content: bytes) -> np.ndarray:
+    """Modality values of a DICOM image, float32 [H, W]: rescaled, MONOCHROME1 inverted, padding set to the darkest."""
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut
+    except ModuleNotFoundError:
+        raise DataError("a DICOM image needs pydicom: install it with `pip install 'cxrlib[dicom]'`.") from None
+    try:
+        header = pydicom.dcmread(io.BytesIO(content))
+        if int(header.get("NumberOfFrames") or 1) > 1:
+            raise QuarantineError("several frames in one file")
+        stored = header.pixel_array
+        padding = _padding(header, stored)
+        image = np.array(apply_modality_lut(stored, header), dtype=np.float32)
+    except (QuarantineError, MemoryError):
+        raise
+    except Exception as error:  # pydicom and its decoders raise many kinds
+        raise QuarantineError("DICOM file that cannot be decoded") from error
+    if image.ndim == 3:
+        image = image @ _LUMA
+    if header.PhotometricInterpretation == "MONOCHROME1":
+        image = image.max() + image.min() - image
+    if padding is not None and not padding.all():
+        image[padding] = image[~padding].min()
+    return image
+
+
+def _padding(header: "Dataset", stored: np.ndarray) -> np.ndarray | None:
+    """Where a DICOM image is padded outside the field of view (PixelPaddingValue), or None."""
+    value = header.get("PixelPaddingValue")
+    if value is None or stored.ndim != 2:
+        return None
+    limit = header.get("PixelPaddingRangeLimit", value)
+    low, high = sorted((int(value), int(limit)))
+    return (stored >= low) & (stored <= high)

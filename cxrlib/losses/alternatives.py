@@ -1,0 +1,200 @@
+"""The alternatives to a weight: focal, class-balanced, LDAM and logit-adjusted losses, and re-sampling.
+
+Every loss takes logits float [B, C] or binary log-odds [B] and integer targets [B]; `counts` holds the training
+images of each class, class 0 (non-COVID) first. `build_alternative` gives any of them by name as a module that
+fastai can drive.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cxrlib.errors import ParameterError
+from cxrlib.losses.weighted import Reduction, cross_entropy, weighted_cross_entropy
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def focal_loss(
+    logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float | None = None, reduction: Reduction = "mean"
+) -> Tensor:
+    """Focal loss, Eq. (5) of Lin et al. (2017): -alpha_t (1 - p_t)^gamma log p_t.
+
+    gamma: at least 0; 0 is cross-entropy. alpha: in (0, 1), the factor of the positive class, 1 - alpha that of the
+    negative (binary only); None: 1 for both.
+    """
+    if not gamma >= 0:
+        raise ParameterError(f"gamma = {gamma} is not allowed: it must be at least 0.")
+    entropy = cross_entropy(logits, target, "none")
+    losses = (-torch.expm1(-entropy)).clamp_min(torch.finfo(entropy.dtype).tiny) ** gamma * entropy
+    if alpha is not None:
+        if not 0 < alpha < 1:
+            raise ParameterError(f"alpha = {alpha} is not allowed: it must lie between 0 and 1.")
+        losses = losses * torch.where(target == 1, alpha, 1 - alpha).to(losses)
+    return _reduce(losses, reduction)
+
+
+def effective_number_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
+    """Class weights of Cui et al. (2019): (1 - beta) / (1 - beta^n_y), scaled to sum to the number of classes.
+
+    beta: in [0, 1), how much new data overlap with old; 0 weighs all classes alike, towards 1 the weights become the
+    inverse of the counts. float64 [C].
+    """
+    if not 0 <= beta < 1:
+        raise ParameterError(f"beta = {beta} is not allowed: the effective number needs 0 <= beta < 1.")
+    n = _counts(counts)
+    effective = -torch.expm1(n * np.log(beta)) if beta else torch.ones_like(n)
+    weights = (1 - beta) / effective
+    return weights * len(n) / weights.sum()
+
+
+def class_balanced_loss(
+    logits: Tensor, target: Tensor, counts: Sequence[int], beta: float = 0.9999, reduction: Reduction = "mean"
+) -> Tensor:
+    """Cross-entropy with the class weights of `effective_number_weights`: Eq. (4) with a vector beta."""
+    return weighted_cross_entropy(logits, target, effective_number_weights(counts, beta), reduction)
+
+
+def ldam_margins(counts: Sequence[int], largest: float = 0.5) -> Tensor:
+    """Margins of LDAM (Cao et al., 2019), proportional to n_y^(-1/4); the rarest class has `largest`. float64 [C]."""
+    if not largest > 0:
+        raise ParameterError(f"largest = {largest} is not allowed: a margin must be above 0.")
+    raw = _counts(counts) ** -0.25
+    return raw * largest / raw.max()
+
+
+def ldam_loss(
+    logits: Tensor,
+    target: Tensor,
+    counts: Sequence[int],
+    largest: float = 0.5,
+    scale: float = 1.0,
+    class_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """LDAM, Eq. (13) of Cao et al. (2019): cross-entropy after the true class's logit is lowered by its margin.
+
+    scale multiplies all logits after that; the paper's networks end in a normalised layer, for which its code takes
+    30, a plain linear head needs none. class_weight [C]: the weights of deferred re-weighting (DRW), used in the
+    last epochs only (see `deferred_weights`).
+    """
+    both = torch.stack((torch.zeros_like(logits), logits), dim=-1) if logits.ndim == 1 else logits
+    margins = ldam_margins(counts, largest).to(both)
+    if len(margins) != both.shape[-1]:
+        raise ParameterError(f"counts holds {len(margins)} classes but the logits {both.shape[-1]}: give one a class.")
+    own = nn.functional.one_hot(target, len(margins)).to(both) * margins
+    weight = torch.ones(len(margins)) if class_weight is None else class_weight
+    return weighted_cross_entropy(scale * (both - own), target, weight, reduction)
+
+
+def deferred_weights(epoch: int, start: int, counts: Sequence[int], beta: float = 0.9999) -> Tensor:
+    """DRW (Cao et al., 2019): equal class weights before epoch `start`, class-balanced ones from then on."""
+    return effective_number_weights(counts, beta if epoch >= start else 0.0)
+
+
+def logit_adjusted_loss(
+    logits: Tensor, target: Tensor, counts: Sequence[int], tau: float = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
+    """Logit-adjusted cross-entropy, Eq. (10) of Menon et al. (2021): tau log prior is added to the logits.
+
+    At its minimum the logits rank as for balanced classes, so that one half balances the two kinds of error.
+    """
+    prior = (_counts(counts) / sum(counts)).log().to(logits)
+    if logits.ndim == 1 and len(prior) == 2:
+        return cross_entropy(logits + tau * (prior[1] - prior[0]), target, reduction)
+    if logits.shape[-1] != len(prior):
+        raise ParameterError(f"counts holds {len(prior)} classes but the logits do not: give one a class.")
+    return cross_entropy(logits + tau * prior, target, reduction)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Draws of training images with replacement, class j with chance proportional to n_j^q (Kang et al., 2020).
+
+    q = 1 keeps the classes' shares, 0 balances them, 1/2 lies between ("square root").
+    """
+
+    q: float = 0.0
+
+    def weights(self, labels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Chance of each image to be the next drawn, [N], summing to 1; fits torch's WeightedRandomSampler."""
+        classes, of, n = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+        share = n.astype(np.float64) ** self.q
+        return (share / share.sum() / n)[of] if len(classes) else np.zeros(0)
+
+    def draw(self, labels: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
+        """Indices of as many images as there are, drawn with these chances."""
+        chances = self.weights(labels)
+        return np.random.default_rng(seed).choice(len(chances), size=len(chances), p=chances)
+
+    def equivalent_beta(self, counts: Sequence[int]) -> float:
+        """The weight whose expected loss this re-sampling has, up to a factor: (n_1 / n_0)^(q - 1)."""
+        negative, positive = _counts(counts).tolist()
+        return float((positive / negative) ** (self.q - 1))
+
+
+class ImbalanceLoss(nn.Module):
+    """One of the losses above as a module; `reduction`, `activation` and `decodes` are what fastai asks for."""
+
+    def __init__(self, function: Callable[..., Tensor], name: str) -> None:
+        super().__init__()
+        self.function, self.name, self.reduction = function, name, "mean"
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of logits [B, C] or log-odds [B] for integer targets [B]."""
+        plain, labels = logits.as_subclass(Tensor), target.as_subclass(Tensor)
+        value: Tensor = self.function(plain, labels, reduction=self.reduction)
+        return value
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Class probabilities [B, C]."""
+        return logits.softmax(dim=-1)
+
+    def decodes(self, logits: Tensor) -> Tensor:
+        """Predicted class, int64 [B]."""
+        return logits.argmax(dim=-1)
+
+    def extra_repr(self) -> str:
+        """The loss's name, for the module's printed form."""
+        return self.name
+
+
+ALTERNATIVES = ("focal", "class_balanced", "ldam", "logit_adjusted")
+
+
+def build_alternative(name: str, counts: Sequence[int]) -> ImbalanceLoss:
+    """The loss called `name` at its published settings, for a training set with these class counts.
+
+    Names: `ALTERNATIVES`. Raises ParameterError for another.
+    """
+    builders: dict[str, Callable[..., Tensor]] = {
+        "focal": focal_loss,
+        "class_balanced": partial(class_balanced_loss, counts=counts),
+        "ldam": partial(ldam_loss, counts=counts),
+        "logit_adjusted": partial(logit_adjusted_loss, counts=counts),
+    }
+    if name not in builders:
+        raise ParameterError(f"unknown loss '{name}': choose one of {', '.join(ALTERNATIVES)}.")
+    return ImbalanceLoss(builders[name], name)
+
+
+def _counts(counts: Sequence[int]) -> Tensor:
+    n = torch.as_tensor(list(counts), dtype=torch.float64)
+    if len(n) < 2 or not (n >= 1).all():
+        raise ParameterError(
+            f"counts = {list(counts)} is not allowed: give at least one image for each of the classes."
+        )
+    return n
+
+
+def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction not in ("mean", "sum"):
+        raise ParameterError(f"unknown reduction '{reduction}': choose mean, sum or none.")
+    return losses.sum() / max(len(losses), 1) if reduction == "mean" else losses.sum()

@@ -1,0 +1,110 @@
+"""Initial weights: ImageNet's, from safetensors or torchvision's own download, and the study's own trunks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights, VGG19_Weights, WeightsEnum
+
+from cxrlib.errors import WeightsError
+from cxrlib.networks.classifier import TRUNKS, Classifier, misfit
+from cxrlib.paths import weights_root
+from cxrlib.storage import atomic_path, file_digest
+
+_ARCHITECTURES: dict[str, tuple[str, WeightsEnum, str, str]] = {
+    "resnet50": ("resnet50", ResNet50_Weights.IMAGENET1K_V1, "", "fc."),
+    "squeezenet": ("squeezenet1_1", SqueezeNet1_1_Weights.IMAGENET1K_V1, "features.", "classifier."),
+    "vgg19": ("vgg19", VGG19_Weights.IMAGENET1K_V1, "features.", "classifier."),
+}
+"""By model: torchvision's name, its weights, and how its tensors' names begin in the trunk and in the classifier."""
+
+
+def imagenet_at_hand(model: str) -> bool:
+    """Whether ImageNet weights of `model` are on this machine; nothing is downloaded to find out."""
+    return imagenet_file(model) is not None
+
+
+def imagenet_file(model: str) -> Path | None:
+    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, else in torch's download cache, else None."""
+    if model not in _ARCHITECTURES:
+        return None
+    name, weights, *_ = _ARCHITECTURES[model]
+    candidates = (weights_root() / f"{name}_imagenet.safetensors", _download_target(weights))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def imagenet_digest(model: str) -> str:
+    """SHA-256 of the file of ImageNet weights that a run of `model` starts from; downloads it if need be.
+
+    Raises WeightsError where there are none and the download fails.
+    """
+    return file_digest(imagenet_file(model) or _download(model))
+
+
+def load_imagenet(model: str) -> dict[str, Tensor]:
+    """State of the trunk of `model` trained on ImageNet, float32; half precision on disk is converted.
+
+    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors are not
+    exactly those of the trunk and of the classifier, which is left out.
+    """
+    path = imagenet_file(model) or _download(model)
+    *_, prefix, classifier = _ARCHITECTURES[model]
+    trunk = {
+        name.removeprefix(prefix): value.float() if value.is_floating_point() else value
+        for name, value in _read(path).items()
+        if not name.startswith(classifier)
+    }
+    with torch.device("meta"):
+        problem = misfit(TRUNKS[model](), trunk)
+    if problem:
+        raise WeightsError(f"{path.name} does not hold the weights of {model}: {problem}; replace the file.")
+    return trunk
+
+
+def save_trunk(network: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the weights of `network.trunk` as safetensors with `metadata`, in one step."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}
+    with atomic_path(path) as part:
+        save_file(state, part, metadata=dict(metadata))
+
+
+def load_trunk(path: Path) -> dict[str, Tensor]:
+    """The trunk's state that `save_trunk` wrote; raises WeightsError where it is missing or damaged."""
+    if not path.is_file():
+        raise WeightsError(f"there are no trunk weights {path.name}: run the pretraining again.")
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if file_digest(path).startswith(path.stem.rpartition("-")[2]):  # torchvision names a file after its SHA-256
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise WeightsError(
+            f"the weights {path.name} are damaged ({error}): delete the file and start again."
+        ) from error
+    raise WeightsError(f"the weights {path.name} are damaged (wrong SHA-256): delete the file and start again.")
+
+
+def _download_target(weights: WeightsEnum) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+
+
+def _download(model: str) -> Path:
+    if model not in _ARCHITECTURES:
+        raise WeightsError(f"there are no ImageNet weights for model '{model}': choose pretraining none or chestxray.")
+    name, weights, *_ = _ARCHITECTURES[model]
+    try:
+        weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"torchvision's ImageNet weights could not be downloaded ({error}): set CXR_WEIGHTS to a folder that holds "
+            f"{name}_imagenet.safetensors, or choose pretraining none."
+        ) from error
+    return _download_target(weights)

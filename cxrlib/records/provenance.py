@@ -1,0 +1,137 @@
+"""Where a number comes from: code revision, versions, machine, time and memory."""
+
+import ast
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cxrlib import __version__
+from cxrlib.paths import project_root
+from cxrlib.storage import digest
+
+_PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
+_TRAINING_MODULES = (
+    "acnn", "augmentation", "head", "images", "imbalance", "learner", "loaders", "losses", "networks",
+    "precision", "pretraining", "protocols", "runs", "samples", "segmentation", "store",
+)  # fmt: skip
+
+EQUIVALENT: dict[str, str] = {
+    "fe96d93a6b68efff": "before alternative losses, VGG-19 and lung segmentation; ResNet-50 combined clean with β 0.75 and "
+    "SqueezeNet clean, profile cpu, trained again: identical predictions",
+    "693c5a03779cd1f4": "before lung segmentation; ResNet-50 combined clean with the focal loss, profile cpu, trained "
+    "again: identical predictions",
+}
+"""Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
+
+A digest enters only after runs recorded with that code have been trained again with the present code on the same
+machine and gave the same predictions; it leaves with the next change of the training code that is not checked so.
+"""
+
+
+@cache
+def code_revision() -> str:
+    """The git commit of the checkout, with '+changes' if tracked files differ from it; else the version."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "cxrlib")
+    except (OSError, subprocess.CalledProcessError):
+        return f"cxrlib {__version__}, not in a git checkout"
+    return commit + ("+changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(project_root()), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def training_code() -> str:
+    """Digest of the statements of the modules that train; comments, docstrings and layout do not count.
+
+    What the cohorts draw has a digest of its own in a run's inputs.
+    """
+    package = Path(__file__).parents[1]
+    return digest({name: _statements(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
+
+
+def _statements(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's model name, as the operating system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine(device: torch.device | None = None) -> str:
+    """The machine in a few words: the GPU if `device` is one, else the processor and its threads."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{cpu_name()}, {threads} thread{'s' * (threads > 1)}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version(), "cxrlib": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class Stopwatch:
+    """Wall time and peak memory of a run; start it before the work and call `stop` after."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.started, self._start = device, datetime.now(UTC), time.perf_counter()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def stop(self) -> dict[str, Any]:
+        """Provenance of the work done since the start, as plain values for JSON.
+
+        `peak_memory_mib` is the process's resident peak (CPU) or the allocator's peak (GPU), in MiB.
+        """
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
+        else:
+            unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "wall_s": round(time.perf_counter() - self._start, 2),
+            "peak_memory_mib": round(peak, 1),
+            "code_revision": code_revision(),
+            "training_code": training_code(),
+            "versions": versions(),
+            "platform": platform.platform(aliased=True, terse=True),
+            "machine": machine(self.device),
+            "device": self.device.type,
+        }

@@ -1,0 +1,163 @@
+"""fastai `DataLoaders` whose batches come whole from a uint8 array: no Python per image, no worker processes."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+from fastai.vision.core import TensorImage
+
+from cxrlib.errors import DataError
+from cxrlib.images.augmentation import batch_transforms
+
+RESIDENT_SHARE = 0.25  # of a GPU's free memory that the images may fill; beyond it they stay on the host
+
+
+class ArrayLoader(DataLoader):
+    """Batches (images float32 [B, 1, S, S] in [0, 1], labels int64 [B]) on a device, from uint8 [N, S, S].
+
+    Without labels a batch is (images,). uint8 travels, the conversion to float happens on the device; on a
+    GPU with room for them all images move there once. Shuffled, epoch e has the order that `seed` and e
+    fix; `one_batch` does not advance e. A last batch of a single image, on which batch normalisation
+    fails, joins the batch before it, so no image is left out. With `weights` [N], the chance of each image, a shuffled
+    epoch is N images drawn with replacement. Raises DataError for another dtype or shape.
+    """
+
+    n_inp = 1
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None = None,
+        bs: int = 64,
+        shuffle: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        transforms: Sequence[Any] = (),
+        weights: np.ndarray | None = None,
+    ) -> None:
+        if images.dtype != np.uint8 or images.ndim != 3 or len(images) == 0:
+            raise DataError(f"a loader takes uint8 images [N, S, S], N > 0, not {images.dtype} {list(images.shape)}.")
+        if labels is not None and np.shape(labels) != (len(images),):
+            raise DataError(f"there are {len(images)} images but labels of shape {list(np.shape(labels))}.")
+        super().__init__(dataset=range(len(images)), bs=bs, num_workers=0, device=torch.device(device))
+        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        self.images = _shared(images)
+        self.labels = None if labels is None else torch.as_tensor(np.asarray(labels, dtype=np.int64))
+        self.transforms = list(transforms)
+        if weights is not None and np.shape(weights) != (len(images),):
+            raise DataError(f"there are {len(images)} images but weights of shape {list(np.shape(weights))}.")
+        self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self._sizes())
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        order = self.get_idxs()
+        self.epoch += 1
+        self._place()
+        for index in order.to(self.images.device).split(self._sizes()):
+            yield self._batch(index)
+
+    def order(self, epoch: int) -> torch.Tensor:
+        """Order of the images in an epoch (from 0): int64 [N], a permutation if shuffled, drawn anew if weighted."""
+        if not self.shuffle:
+            return torch.arange(self.n)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+        if self.weights is not None:
+            return torch.multinomial(self.weights, self.n, replacement=True, generator=generator)
+        return torch.randperm(self.n, generator=generator)
+
+    def get_idxs(self) -> torch.Tensor:
+        """Order of the coming epoch; fastai reads it, or replaces it, to put predictions in order."""
+        return self.order(self.epoch)
+
+    def one_batch(self) -> tuple[torch.Tensor, ...]:
+        """The first batch of the coming epoch, without beginning it."""
+        self._place()
+        return self._batch(self.get_idxs()[: self._sizes()[0]].to(self.images.device))
+
+    def new(self, dataset: Any = None, cls: Any = None, **changes: Any) -> "ArrayLoader":
+        """A loader of the same images at epoch 0 with some arguments changed, as fastai's `get_preds` asks for."""
+        known = {"bs", "shuffle", "seed", "device", "transforms", "get_idxs"}
+        incomplete = changes.pop("drop_last", False)  # fastai names it even where it is False
+        if dataset is not None or incomplete or not known.issuperset(changes):
+            raise TypeError(f"only {', '.join(sorted(known))} of an ArrayLoader can be changed.")
+        twin = copy(self)
+        for name, value in {"epoch": 0, **changes}.items():
+            setattr(twin, name, value)
+        return twin
+
+    def _sizes(self) -> list[int]:
+        whole, rest = divmod(self.n, self.bs)
+        sizes = [self.bs] * whole + [rest] * (rest > 0)
+        if rest == 1 and whole > 0 and self.bs > 1:
+            sizes[-2:] = [self.bs + 1]
+        return sizes
+
+    def _batch(self, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        images = self._to_device(self.images[index]).unsqueeze(1).to(torch.float32).div_(255.0)
+        if self.transforms:
+            for transform in self.transforms:
+                images = transform(TensorImage(images), split_idx=0)
+            images = images.as_subclass(torch.Tensor).clamp_(0.0, 1.0)
+        if self.labels is None:
+            return (images,)
+        return images, self._to_device(self.labels[index])
+
+    def _to_device(self, part: torch.Tensor) -> torch.Tensor:
+        if part.device == self.device or self.device.type == "cpu":
+            return part.to(self.device)
+        return part.pin_memory().to(self.device, non_blocking=True)
+
+    def _place(self) -> None:
+        """Move all images and labels to the loader's GPU if they are not there and there is room."""
+        if self.device.type != "cuda" or self.images.device == self.device:
+            return
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if self.images.nbytes <= RESIDENT_SHARE * free:
+            self.images = self.images.to(self.device)
+            self.labels = None if self.labels is None else self.labels.to(self.device)
+
+
+def make_loaders(
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_valid: np.ndarray,
+    y_valid: np.ndarray,
+    batch_size: int,
+    device: torch.device | str,
+    seed: int,
+    batch_augmentation: str = "none",
+    weights: np.ndarray | None = None,
+) -> DataLoaders:
+    """Training (shuffled from `seed`, augmented if asked) and validation loaders for a `Learner`.
+
+    Images uint8 [N, S, S], labels integers [N]; see `ArrayLoader` for the batches and the errors, and
+    `augmentation.batch_transforms` for what `batch_augmentation` may be. `weights` [N] re-samples the training images.
+    """
+    transforms = batch_transforms(batch_augmentation)
+    train = ArrayLoader(
+        x_train, y_train, batch_size, shuffle=True, seed=seed, device=device, transforms=transforms, weights=weights
+    )
+    valid = ArrayLoader(x_valid, y_valid, 2 * batch_size, device=device)
+    return DataLoaders(train, valid, device=torch.device(device))
+
+
+def test_loader(x: np.ndarray, batch_size: int, device: torch.device | str) -> ArrayLoader:
+    """Batches (images,) of uint8 images [N, S, S] in their order, for prediction."""
+    return ArrayLoader(x, None, batch_size, device=device)
+
+
+test_loader.__test__ = False  # type: ignore[attr-defined]  # pytest must not collect it where it is imported
+
+
+def _shared(images: np.ndarray) -> torch.Tensor:
+    """The array as a tensor that shares its memory; nothing ever writes to it, so read-only maps are fine."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(images))

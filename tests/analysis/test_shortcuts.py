@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_records import make_record
+from tests.records.test_record import make_record
 
 from cxrlib.analysis.shortcuts import dose, external, features, overlap, probes, regions
 from cxrlib.analysis.shortcuts.answer import COHORT, answer, overlap_sentence, shortcut_sentence

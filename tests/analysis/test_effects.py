@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_records import make_record
+from tests.records.test_record import make_record
 
 from cxrlib.analysis import effects
 from cxrlib.evaluation.comparison import delong, mcnemar

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_records import make_record
+from tests.records.test_record import make_record
 
 from cxrlib.analysis import released
 from cxrlib.config import RunConfig

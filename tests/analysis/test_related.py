@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_records import make_record
+from tests.records.test_record import make_record
 
 from cxrlib.analysis import related
 from cxrlib.data.editions import load_edition

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_records import make_record
+from tests.records.test_record import make_record
 
 from cxrlib.config import RunConfig
 from cxrlib.data.editions import load_edition

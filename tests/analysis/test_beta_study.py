@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
-from test_records import make_record as make_full_record
+from tests.records.test_record import make_record as make_full_record
 
 from cxrlib.analysis.beta import nested, networks, scores, study, threshold
 from cxrlib.analysis.beta.answer import answer

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_records import make_record
+from tests.records.test_record import make_record
 from torch import nn
 
 from cxrlib.analysis import attribution

@@ -12,15 +12,21 @@ from typing import Any
 
 from filelock import FileLock
 
+from cxrlib.errors import ParameterError
+
 
 @contextmanager
-def atomic_path(target: Path | str) -> Iterator[Path]:
+def atomic_path(target: Path | str, marker: str | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it only if the block succeeds.
 
-    Works for a file or, if the block makes a folder at the path, for a folder; an existing target is
-    replaced. After an exception nothing is left behind and an old target stays as it was.
+    Works for a file or, if the block makes a folder at the path, for a folder. An existing file is replaced; an existing
+    folder only if it is empty or holds the file `marker`, which says that it is an earlier result of the same kind:
+    whatever else lies there is the user's (ParameterError). After an exception nothing is left behind and an old
+    target stays as it was.
     """
     target = Path(target)
+    if target.is_dir():
+        check_folder(target, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -31,6 +37,53 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_folder(target: Path | str, marker: str | None, data: Path | str | None = None) -> None:
+    """Raise ParameterError unless a folder may be written at `target`, an earlier one with `marker` being replaced.
+
+    `data`: a folder, or a table in a folder, that the target must neither contain nor lie in. Call it before the work
+    whose result goes there, so that nobody learns of a wrong name at the end. A marker that lists the files of its
+    folder (JSON) protects every file that it does not name.
+    """
+    target = Path(target).expanduser()
+    if target.exists() and not target.is_dir():
+        raise ParameterError(f"{target} is a file: name a folder.")
+    if data is not None:
+        place, source = target.resolve(), Path(data).expanduser().resolve()
+        source = source.parent if source.is_file() else source
+        if place == source or place in source.parents or source in place.parents:
+            raise ParameterError(f"{target} and the data in {source} lie one in the other: name a folder elsewhere.")
+    held = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+    if held and (marker is None or marker not in held):
+        raise ParameterError(
+            f"{target} holds files (such as {held[0]}) that were not written by this command: name another folder."
+        )
+    if marker in held:
+        try:
+            listed = json.loads((target / str(marker)).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            listed = held
+        strange = sorted(set(held).difference(listed, [marker]))
+        if strange:
+            raise ParameterError(
+                f"{target} holds {strange[0]}, which this command did not write: move it, or name another folder."
+            )
+    check_writable(target)
+
+
+def check_writable(folder: Path | str) -> None:
+    """Raise ParameterError unless a file can be made in `folder`, or where it is missing in the nearest parent there is."""
+    folder = Path(folder).expanduser().absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+    except OSError as error:
+        raise ParameterError(
+            f"{folder} cannot be written ({error.strerror}): name another folder, or make room."
+        ) from error
 
 
 def lock(target: Path | str) -> FileLock:

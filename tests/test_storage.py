@@ -1,5 +1,6 @@
 """Places, atomic writes, locks and digests."""
 
+import json
 import math
 import multiprocessing
 import time
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrlib import paths
-from cxrlib.storage import atomic_path, canonical_json, digest, file_digest, lock
+from cxrlib.errors import ParameterError
+from cxrlib.storage import atomic_path, canonical_json, check_folder, check_writable, digest, file_digest, lock
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -34,11 +36,50 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
     target = tmp_path / "record"
     for number in (1, 2):
-        with atomic_path(target) as part:
+        with atomic_path(target, "marker.json") as part:
             part.mkdir()
             (part / f"{number}.txt").write_text("x")
-    assert [path.name for path in target.iterdir()] == ["2.txt"]
+            (part / "marker.json").write_text(json.dumps({"files": [f"{number}.txt"]}))
+    assert sorted(path.name for path in target.iterdir()) == ["2.txt", "marker.json"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_of_other_origin_is_never_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.mkdir()
+    (target / "thesis.tex").write_text("x")
+    for marker in (None, "marker.json"):
+        with (
+            pytest.raises(ParameterError, match=r"holds files .such as thesis.tex"),
+            atomic_path(target, marker) as part,
+        ):
+            part.mkdir()
+    (target / "marker.json").write_text(json.dumps({"files": ["index.html"]}))
+    with pytest.raises(ParameterError, match=r"holds thesis.tex, which this command did not write"):
+        check_folder(target, "marker.json")
+    assert (target / "thesis.tex").read_text() == "x"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_may_not_contain_the_data_nor_lie_in_them_nor_be_a_file(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "images.csv").write_text("x")
+    for target in (tmp_path, data, data / "report"):
+        for source in (data, data / "images.csv"):
+            with pytest.raises(ParameterError, match="lie one in the other"):
+                check_folder(target, "marker.json", source)
+    with pytest.raises(ParameterError, match="is a file"):
+        check_folder(data / "images.csv", "marker.json")
+    check_folder(tmp_path / "report", "marker.json", data)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="cannot be written"):
+        check_writable("/proc/cxrlib/results")
+    check_writable(tmp_path / "not" / "there" / "yet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageSto
             if not _complete(folder, images):  # another process may have built it meanwhile
                 for abandoned in folder.parent.glob(f".{folder.name}.*"):  # of a build that was killed
                     shutil.rmtree(abandoned, ignore_errors=True)
-                with atomic_path(folder) as part:
+                with atomic_path(folder, "store.json") as part:
                     _build(images, size, verify, part)
     return _load(folder, size)
 

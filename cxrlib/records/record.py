@@ -97,7 +97,7 @@ def run_folder(key: str) -> Path:
 def save_record(record: Record) -> Path:
     """Write `record` in one step (all files or none) and return its folder; an old one is replaced."""
     target = run_folder(record.key)
-    with atomic_path(target) as folder:
+    with atomic_path(target, "config.json") as folder:
         folder.mkdir()
         _write_json(
             folder / "config.json", {"format": FORMAT, "config": record.config.to_dict(), "inputs": dict(record.inputs)}

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrlib.errors import DataError
-from cxrlib.evaluation.intervals import bootstrap_intervals
-from cxrlib.evaluation.ranking import Bools, Floats, Weights, weighted_auroc
+from cxrlib.evaluation.intervals import Statistic, bootstrap_intervals
+from cxrlib.evaluation.ranking import Bools, Floats, weighted_auroc
 
+Drawn = npt.NDArray[np.float32]  # how often each image is drawn, [D, N]
 KEYS = ("value", "low", "high", "positives", "negatives", "sources")
 
 
@@ -27,16 +28,17 @@ def within_source(
 ) -> dict[str, Any]:
     """AUROC over the pairs of a positive and a negative of the same source, a tie counting one half.
 
-    labels: [N], 0 or 1; scores: float [N], logits for instance; sources: [N], names; groups: [N], the patient or component
-    of each image. Only sources with both classes take part. Returns `KEYS` as plain numbers: value with its 95 % interval
-    by a bootstrap over components (None where no source has both classes), the images compared and the number of sources.
+    labels: [N], 0 or 1; scores: float [N], logits for instance, or [N, S] of S training seeds, whose AUROCs are averaged;
+    sources: [N], names; groups: [N], the patient or component of each image. Only sources with both classes take part.
+    Returns `KEYS` as plain numbers: value with its 95 % interval by a bootstrap over components, and over seeds where there
+    are several (None where no source has both classes), the images compared and the number of sources.
     """
     y, x, source, group = _checked(labels, scores, sources, groups)
     mixed = [name for name in np.unique(source) if 0 < y[source == name].sum() < (source == name).sum()]
     rows = np.isin(source, mixed)
     members = [source[rows] == name for name in mixed]
 
-    def pooled(truth: Bools, score: Floats, weights: Weights) -> Floats:
+    def pooled(truth: Bools, score: Floats, weights: Drawn) -> Floats:
         won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
         for member in members:
             part, positive = weights[:, member].astype(np.float64), truth[member]
@@ -66,18 +68,32 @@ def source_among_negatives(
     return _found(of_covid[~y], x[~y], group[~y], weighted_auroc, len(np.unique(source[y])), draws, seed)
 
 
+def overall(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, groups: npt.ArrayLike, draws: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """AUROC over all pairs, whatever their sources: arguments and result as in `within_source`, to set beside it."""
+    return within_source(labels, scores, np.zeros(len(np.asarray(labels)), np.int64), groups, draws, seed)
+
+
 def _found(
-    y: Bools, x: Floats, group: npt.NDArray[Any], statistic: Any, sources: int, draws: int, seed: int
+    y: Bools, x: Floats, group: npt.NDArray[Any], statistic: Statistic, sources: int, draws: int, seed: int
 ) -> dict[str, Any]:
     found: dict[str, Any] = dict.fromkeys(KEYS)
     found |= {"positives": int(y.sum()), "negatives": int((~y).sum()), "sources": sources}
-    if y.any() and not y.all():
-        value = float(statistic(y, x, np.ones((1, len(y))))[0])
-        ends = bootstrap_intervals(y, x, group, {"value": statistic}, draws, seed)["value"]
-        found |= {"value": value} | {
-            name: end if np.isfinite(end) else None for name, end in zip(("low", "high"), ends, strict=True)
-        }
-    return found
+    if not y.any() or y.all():
+        return found
+    generator = np.random.default_rng([seed, x.shape[1]])
+
+    def over_seeds(truth: Bools, score: Floats, weights: Drawn) -> Floats:
+        """The mean over the columns of `score`; every draw of components comes with a draw of seeds."""
+        n = score.shape[1]
+        drawn = generator.multinomial(n, np.full(n, 1 / n), size=len(weights)).T / n
+        return np.asarray((drawn * [statistic(truth, column, weights) for column in score.T]).sum(axis=0))
+
+    each = [statistic(y, column, np.ones((1, len(y)), np.float32))[0] for column in x.T]
+    ends = bootstrap_intervals(y, x, group, {"value": over_seeds}, draws, seed)["value"]
+    values = zip(("value", "low", "high"), (np.mean(each), *ends), strict=True)
+    return found | {name: float(value) if np.isfinite(value) else None for name, value in values}
 
 
 def _checked(
@@ -90,4 +106,4 @@ def _checked(
         )
     if not np.isin(y, (0, 1)).all() or not np.isfinite(x).all():
         raise DataError("labels must be 0 (non-COVID) or 1 (COVID), and scores finite numbers.")
-    return y == 1, x, source.astype(str), group
+    return y == 1, x.reshape(len(y), -1), source.astype(str), group

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxrlib.errors import DataError
-from cxrlib.evaluation.sources import KEYS, source_among_negatives, within_source
+from cxrlib.evaluation.sources import KEYS, overall, source_among_negatives, within_source
 
 
 def _made(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -61,3 +61,14 @@ def test_nothing_to_compare_gives_none():
         within_source([1, 0], [1], ["a", "a"], [0, 1])
     with pytest.raises(DataError, match="finite"):
         within_source([1, 0], [np.nan, 1], ["a", "a"], [0, 1])
+
+
+def test_several_seeds_are_averaged_and_widen_the_interval():
+    labels, scores, sources, groups = _made()
+    other = scores + np.random.default_rng(1).normal(0, 3, 200)
+    both = within_source(labels, np.c_[scores, other], sources, groups, draws=400)
+    each = [within_source(labels, x, sources, groups, draws=400) for x in (scores, other)]
+    assert both["value"] == pytest.approx(np.mean([found["value"] for found in each]))
+    alike = within_source(labels, np.c_[scores, scores], sources, groups, draws=400)
+    assert alike == each[0], "a seed that changes nothing changes no interval"
+    assert overall(labels, scores, groups)["value"] == pytest.approx(roc_auc_score(labels, scores))

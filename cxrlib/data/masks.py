@@ -1,0 +1,63 @@
+"""Lung masks: which images have one, and where it lies. Published masks were drawn by a network and are not ground truth."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from cxrlib.data.readers import locate
+from cxrlib.errors import DataError
+from cxrlib.images.phantom import masks as phantom_masks
+
+MASK_FOLDERS = {"cxr-open": ("masks/ieee8023_lungVAE",), "covid-chestxray-dataset": ("annotations/lungVAE-masks",)}
+"""Where a collection stores lung masks, named <image>_mask.png."""
+
+Masks = npt.NDArray[np.bool_]
+
+
+def has_mask(images: pd.DataFrame) -> pd.Series:
+    """Whether an image's lungs are known, bool: a phantom's always, a radiograph's where its collection has a mask."""
+    known = [
+        path.startswith("phantom:") or _file(name, collection) is not None for path, name, collection in _keys(images)
+    ]
+    return pd.Series(known, images.index, dtype=bool)
+
+
+def lung_masks(images: pd.DataFrame, size: int) -> Masks:
+    """Lungs of each image, bool [N, size, size], in the order of the rows; published masks are resized like their image.
+
+    Raises DataError for an image without one.
+    """
+    found = np.zeros((len(images), size, size), bool)
+    generated = images["path"].str.startswith("phantom:").to_numpy()
+    if generated.any():
+        found[generated] = phantom_masks(images.loc[generated, "path"].tolist(), size)[0]
+    for row, (_, name, collection) in enumerate(_keys(images)):
+        if generated[row]:
+            continue
+        file = _file(name, collection)
+        if file is None:
+            raise DataError(f"{name} has no lung mask: select images with masks.has_mask.")
+        with Image.open(file) as mask:
+            found[row] = np.asarray(mask.convert("L").resize((size, size), Image.Resampling.BOX)) > 127
+    return found
+
+
+def _keys(images: pd.DataFrame) -> list[tuple[str, str, str]]:
+    return list(zip(images["path"].astype(str), images["image_id"], images["collection"], strict=True))
+
+
+def _file(image_id: str, collection: str) -> Path | None:
+    if collection not in MASK_FOLDERS or (collection == "cxr-open" and "/ieee8023/" not in image_id):
+        return None
+    return _files(collection, locate(collection)).get(PurePosixPath(image_id).stem)
+
+
+@lru_cache(maxsize=8)
+def _files(collection: str, root: Path | None) -> dict[str, Path]:
+    folders: Sequence[Path] = [] if root is None else [root / name for name in MASK_FOLDERS[collection]]
+    return {path.stem.removesuffix("_mask"): path for folder in folders for path in sorted(folder.glob("*_mask.png"))}

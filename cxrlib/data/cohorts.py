@@ -74,7 +74,7 @@ def chestxray_rows(edition: Edition) -> pd.DataFrame:
     The table of 7 July 2020, folder `images`, finding COVID-19 or No Finding: 512 and 17 images of which the
     open edition has 510 and 17. Neither modality nor view is asked for.
     """
-    images = edition.images.assign(component=edition.components, repeat=edition.repeats)
+    images = edition.images
     taken = yes(images, "in_july2020_metadata")
     if edition.name == "original":
         taken = images["collection"] == "covid-chestxray-dataset"

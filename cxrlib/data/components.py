@@ -18,6 +18,17 @@ REPEAT_LINKS = ("duplicate_group", "sha256")
 LINKS = ("patient_id", *REPEAT_LINKS)
 
 
+def link(images: pd.DataFrame) -> pd.DataFrame:
+    """`images` with the columns `component` (everything linked) and `repeat` (near-duplicates alone), int64.
+
+    A `repeat` is a component that patients do not join: the rows that show one picture.
+    """
+    ordered = images.sort_values("image_id", kind="stable")
+    alike = _hash_edges(ordered, THRESHOLD)
+    repeat, component = (_number(ordered, links, alike) for links in (REPEAT_LINKS, LINKS))
+    return images.assign(component=component, repeat=repeat)
+
+
 def components(images: pd.DataFrame, links: Sequence[str] = LINKS, threshold: int | None = THRESHOLD) -> pd.Series:
     """Connected component of each row, int64, aligned with `images.index`.
 
@@ -26,19 +37,17 @@ def components(images: pd.DataFrame, links: Sequence[str] = LINKS, threshold: in
     Components are numbered by their first `image_id` in sorted order, whatever the order of the rows.
     """
     ordered = images.sort_values("image_id", kind="stable")
-    edges = [_edges(ordered[name]) for name in links]
-    if threshold is not None:
-        edges.append(_hash_edges(ordered, threshold))
-    i, j = np.concatenate(edges).T
+    alike = np.empty((0, 2), np.int64) if threshold is None else _hash_edges(ordered, threshold)
+    return _number(ordered, links, alike).rename("component").reindex(images.index)
+
+
+def _number(ordered: pd.DataFrame, links: Sequence[str], alike: np.ndarray) -> pd.Series:
+    """Component numbers of rows sorted by `image_id`, from shared values and the pairs of rows `alike` [P, 2]."""
+    i, j = np.concatenate([alike, *(_edges(ordered[name]) for name in links)]).T
     graph = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ordered), len(ordered)))
     _, labels = connected_components(graph, directed=False)
     number, _ = pd.factorize(labels)  # by first appearance
-    return pd.Series(number.astype(np.int64), index=ordered.index, name="component").reindex(images.index)
-
-
-def repeats(images: pd.DataFrame) -> pd.Series:
-    """Near-duplicates only: components that patients do not join, int64, aligned with `images.index`."""
-    return components(images, REPEAT_LINKS).rename("repeat")
+    return pd.Series(number.astype(np.int64), index=ordered.index)
 
 
 def _edges(values: pd.Series) -> np.ndarray:
@@ -50,6 +59,7 @@ def _edges(values: pd.Series) -> np.ndarray:
 
 
 def _hash_edges(ordered: pd.DataFrame, threshold: int) -> np.ndarray:
+    """Pairs of rows whose perceptual hashes are at most `threshold` bits apart: int64 [P, 2]."""
     hashes = perceptual_hashes(ordered)
     position = pd.Index(ordered["image_id"]).get_indexer(pd.Index(hashes["image_id"]))
     return position[near_pairs(pack(hashes["hash"]), threshold)].astype(np.int64)

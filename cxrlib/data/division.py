@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cxrlib.data.components import components, repeats
 from cxrlib.data.draws import disputed
-from cxrlib.data.editions import Edition, images_digest
-from cxrlib.data.readers.base import Collection, first_reason
+from cxrlib.data.editions import Edition, edition_of
+from cxrlib.data.readers.base import first_reason
 from cxrlib.errors import DataError
 from cxrlib.protocols import Protocol
 
 TEST_FRACTION = 0.2
 PARTS = ("train", "valid", "test")
+
+__all__ = ["PARTS", "Division", "divide", "edition_of"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,6 @@ class Division:
         return grouped.agg(images="size", patients="nunique").reset_index()
 
 
-def edition_of(collection: Collection) -> Edition:
-    """An edition of one collection: what `editions.load_edition` makes of the study's own."""
-    images = collection.images.sort_values("image_id", ignore_index=True)
-    versions = (f"{collection.title}: {collection.version}",) if collection.version else ()
-    return Edition(collection.name, images, collection.excluded, images_digest(images), "any", versions)
-
-
 def divide(
     edition: Edition, unusable: pd.DataFrame, rules: Protocol, seed: int, valid_fraction: float = 0.2
 ) -> Division:
@@ -51,7 +45,6 @@ def divide(
     whatever shares a component with a later part. Raises DataError if a class has too few patients.
     """
     images = edition.images
-    images = images.assign(component=components(images), repeat=repeats(images))
     part = images["source_split"] if "source_split" in images else images["split"]
     published = {"train", "test"} <= set(part.dropna())
     images = images.assign(part=part if published else None)

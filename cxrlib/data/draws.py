@@ -42,7 +42,7 @@ class Draw:
 @lru_cache(maxsize=16)
 def draw(edition: Edition, seed: int) -> Draw:
     """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
-    table = edition.images.assign(component=edition.components, repeat=edition.repeats)
+    table = edition.images
     rng = np.random.default_rng(seed)
     original, phantom = edition.name == "original", edition.name == "phantom"
     drawn = _published(table, rng) if original else _stand_in(table, rng, scaled=phantom)

@@ -1,15 +1,22 @@
-"""The three editions of the study: which collections each joins, and one digest that names their content."""
+"""The three editions of the study: which collections each joins, and one digest that names their content.
+
+The open edition can be read on every machine: where its images are not under the data root, the manifest that
+ships with the package yields the same rows with the same digest, `has_images` False.
+"""
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from cxrlib.data.components import components, repeats
-from cxrlib.data.readers import locate, read_collection
+from cxrlib.data.components import link
+from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
+from cxrlib.data.readers.catalogue import problem
 from cxrlib.data.schema import validate_exclusions, validate_images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.images.hashing import image_identity
@@ -26,14 +33,16 @@ COLLECTIONS = {
 CHEXPERT_POOL = 3000
 """CheXpert images per class (healthy, diseased) that the original edition keeps: twice what a seed draws."""
 _POOL_SEED = 2020
+_DERIVED = ["path", "phash", "component", "repeat"]  # columns that do not enter the digest
 
 
 @dataclass(frozen=True, eq=False)
 class Edition:
     """The images the study works on; treat the frames as read only.
 
-    `images`: `schema.IMAGE_TABLE`, index 0..N-1. `excluded`: `schema.EXCLUSIONS`, what the readers and the
-    accepted licences left out. `digest`: SHA-256 of the rows, the same wherever the data lie.
+    `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `components.link`).
+    `excluded`: `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the
+    rows, the same wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 
     name: str
@@ -42,21 +51,33 @@ class Edition:
     digest: str
     licences: str = "any"
     versions: tuple[str, ...] = ()  # which published version of each collection, where there are several
+    has_images: bool = True
+
+    @classmethod
+    def of(cls, name: str, images: pd.DataFrame, excluded: pd.DataFrame, **more: Any) -> "Edition":
+        """An edition of these rows, sorted, with their digest and linked components; `more`: the other fields."""
+        images = images.sort_values("image_id", ignore_index=True)
+        return cls(name, link(images), excluded, images_digest(images), **more)
 
     @property
     def short(self) -> str:
         """Name and first 12 hexadecimal digits of the digest."""
         return f"{self.name} {self.digest[:12]}"
 
-    @cached_property
+    @property
     def components(self) -> pd.Series:
-        """Component of each row of `images`; see `components.components`."""
-        return components(self.images)
+        """Component of each row of `images`."""
+        return self.images["component"]
 
-    @cached_property
+    @property
     def repeats(self) -> pd.Series:
-        """Group of near-duplicates of each row of `images`; see `components.repeats`."""
-        return repeats(self.images)
+        """Group of near-duplicates of each row of `images`."""
+        return self.images["repeat"]
+
+    def require_images(self) -> None:
+        """Raise DataError, with where to get them, if the images are not at hand."""
+        if not self.has_images:
+            raise problem(cxr_open.NAME, "only the table of its images is at hand, not the images")
 
     def banner(self) -> str:
         """One line of Markdown that names the edition, its images and its digest."""
@@ -67,6 +88,8 @@ class Edition:
             f"{len(self.images):,} images: {covid:,} COVID-19, {other:,} non-COVID, {len(label) - covid - other:,} without a label",
         ]
         parts += self.versions
+        if not self.has_images:
+            parts.append("read from the package's manifest: its images are not here")
         if self.licences != "any":
             parts.append(f"licences accepted: {self.licences}")
         if self.name == "phantom":
@@ -75,14 +98,15 @@ class Edition:
 
 
 def find_edition() -> str:
-    """The first edition all of whose collections lie under `data_root()`; 'phantom' needs no data."""
+    """The first edition all of whose images lie under `data_root()`; 'phantom' needs no data."""
     complete = (name for name, parts in COLLECTIONS.items() if name != "phantom" and all(map(locate, parts)))
     return next(complete, "phantom")
 
 
 def load_edition(name: str = "auto", licences: str = "any") -> Edition:
-    """The edition `name` ('auto': the first that is complete), narrowed to the licences accepted.
+    """The edition `name` ('auto': the first whose images are at hand), narrowed to the licences accepted.
 
+    'open' is read from the package's manifest where its images are missing; see `Edition.has_images`.
     `licences` holds comma-separated parts of licence names, or 'any'. Upper and lower case are alike, and a
     part must be whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Rows narrowed away appear
     in `excluded`. Raises ParameterError for an unknown edition or a part that no licence has, DataError where
@@ -96,23 +120,37 @@ def load_edition(name: str = "auto", licences: str = "any") -> Edition:
 
 @lru_cache(maxsize=4)
 def _load(name: str, licences: str, root: Path, scale: str) -> Edition:  # the last two only tell loads apart
-    collections = [read_collection(part) for part in COLLECTIONS[name]]
+    has_images = name != "open" or locate(cxr_open.NAME) is not None
+    collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read_manifest()]
     images = pd.concat([part.images for part in collections], ignore_index=True)
     excluded = [part.excluded for part in collections]
     for narrowed in (_needed_of_chexpert(images), _not_accepted(images, licences)):
         gone = images["image_id"].isin(narrowed["image_id"])
         images, excluded = images[~gone], [*excluded, narrowed]
-    images = validate_images(images.sort_values("image_id"))
     if images.empty:
         raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
-    left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
-    versions = tuple(f"{part.title}: {part.version}" for part in collections if part.version)
-    return Edition(name, images, left_out, images_digest(images), licences, versions)
+    return Edition.of(
+        name,
+        validate_images(images),
+        validate_exclusions(pd.concat(excluded, ignore_index=True)),
+        licences=licences,
+        versions=_versions(collections),
+        has_images=has_images,
+    )
+
+
+def edition_of(collection: Collection) -> Edition:
+    """An edition of one collection, whichever it is, under that collection's name."""
+    return Edition.of(collection.name, collection.images, collection.excluded, versions=_versions([collection]))
+
+
+def _versions(collections: Iterable[Collection]) -> tuple[str, ...]:
+    return tuple(f"{part.title}: {part.version}" for part in collections if part.version)
 
 
 def images_digest(images: pd.DataFrame) -> str:
     """SHA-256 of an image table's rows: their content, labels, patients and licences, not where they lie."""
-    identity = images.assign(sha256=image_identity(images)).drop(columns="path")
+    identity = images.assign(sha256=image_identity(images)).drop(columns=_DERIVED, errors="ignore")
     rows = identity[sorted(identity)].sort_values("image_id").astype("string").fillna("")
     return digest({"columns": list(rows), "rows": rows.to_numpy().tolist()})
 

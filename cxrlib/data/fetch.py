@@ -172,7 +172,7 @@ def _remotes(known: pd.DataFrame, folders: pd.Series, host: str) -> tuple[Remote
 
 def _manifest() -> pd.DataFrame:
     """The package's manifest as the reader of cxr-open expects it: paths and digests are those of the originals."""
-    known = manifests.cxr_open()
+    known = manifests.cxr_open().drop(columns=["sha256", "phash"])
     name = known["original_path"].str.rsplit("/", n=1).str[-1]
     return known.assign(
         **{ORIGINALS: known["path"]}, path="images/" + known["source"] + "/" + name, sha256=known["original_sha256"]

@@ -102,7 +102,7 @@ def label_from_source(edition: Edition) -> float:
 
 def disputed_images(edition: Edition) -> pd.DataFrame:
     """Pictures that occur twice under statements that contradict each other: images by source and statement."""
-    images = edition.images.assign(repeat=edition.repeats)
+    images = edition.images
     rows = images[disputed(images)].assign(healthy=lambda frame: frame["healthy"].map({True: "yes", False: "no"}))
     keys = ["source", "label", "healthy", "population"]
     table = rows.fillna({"label": "unlabelled", "healthy": "unknown"}).groupby(keys)

@@ -48,14 +48,18 @@ def image_identity(images: pd.DataFrame) -> pd.Series:
 def perceptual_hashes(images: pd.DataFrame) -> pd.DataFrame:
     """The hash of every image that can be decoded: `image_id`, `hash` (32 bytes), in the order of `images`.
 
-    Each file is hashed once: one Parquet table under `cache_root()/hashes` grows by what is new in it.
-    Generated images have no row, nor has a file that cannot be decoded: neither can repeat another one.
+    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is hashed
+    once: one Parquet table under `cache_root()/hashes` grows by what is new in it. Generated images have no row,
+    nor has a file that cannot be decoded: neither can repeat another one.
     """
-    files = images[~images["path"].str.startswith("phantom:")]
-    key = files["image_id"] + " " + image_identity(files)
-    known = _known(key.tolist(), files["path"].tolist())
-    hashes = files.assign(hash=key.map(known))[["image_id", "hash"]]
-    return hashes.dropna(subset="hash").reset_index(drop=True)
+    stated = images["phash"] if "phash" in images else pd.Series(None, index=images.index, dtype="str")
+    hashes = stated.map(bytes.fromhex, na_action="ignore").astype(object)
+    files = images[stated.isna() & ~images["path"].str.startswith("phantom:")]
+    if len(files):
+        key = files["image_id"] + " " + image_identity(files)
+        hashes[files.index] = key.map(_known(key.tolist(), files["path"].tolist())).astype(object)
+    table = pd.DataFrame({"image_id": images["image_id"], "hash": hashes})
+    return table.dropna(subset="hash").reset_index(drop=True)
 
 
 def near_pairs(hashes: np.ndarray, threshold: int = THRESHOLD) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cxrlib.data.components import LINKS, components, repeats
+from cxrlib.data.components import LINKS, components, link
 from cxrlib.images import hashing
 from cxrlib.images.hashing import BITS, distance_distribution, near_pairs, pack, perceptual_hashes
 
@@ -47,7 +47,7 @@ def test_numbers_do_not_depend_on_the_order_of_the_rows(rows, random):
 def test_rows_without_any_link_stand_alone_and_patients_do_not_make_repeats():
     table = links_table([(None, None, None), (None, None, None), ("p", None, "x"), ("p", None, "y"), ("q", None, "y")])
     assert components(table).tolist() == [0, 1, 2, 2, 2]
-    assert repeats(table).tolist() == [0, 1, 2, 3, 3]
+    assert link(table)["repeat"].tolist() == [0, 1, 2, 3, 3]
 
 
 @pytest.fixture
@@ -126,4 +126,4 @@ def test_the_threshold_lies_in_the_gap_of_the_open_collection(real_data):
     assert linked[:32].sum() > 150
     assert unlinked[:32].sum() < 10  # none of these merges unlike pictures by the thousand
     assert unlinked[33:64].sum() > 1000
-    assert edition.components.nunique() > components(edition.images, threshold=None).nunique() - 10
+    assert edition.images["component"].nunique() > components(edition.images, threshold=None).nunique() - 10

@@ -6,7 +6,10 @@ import pytest
 from cxrlib.data import editions
 from cxrlib.data.editions import Edition, images_digest, load_edition, match_licences
 from cxrlib.data.schema import EXCLUSIONS, IMAGE_TABLE
-from cxrlib.errors import ParameterError
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.images.hashing import perceptual_hashes
+
+OPEN_DIGEST = "548192d2beda17ab17e3f252e24e1bc3b1bac69c0d94037356b737c73f69b7c4"
 
 LICENCES = ["CC BY 4.0", "CC BY-NC-SA", "research purposes only", "CC BY 3.0"]
 
@@ -144,6 +147,40 @@ def test_of_chexpert_only_a_seeded_pool_stays_and_the_rest_is_listed(collections
     assert (edition.excluded["collection"] == "CheXpert").sum() == 180
     editions._load.cache_clear()
     assert load_edition("original").digest == edition.digest
+
+
+def test_the_open_edition_is_read_without_its_images(phantom_env):
+    edition = load_edition("open")
+    assert not edition.has_images and edition.images["phash"].notna().all()
+    assert edition.digest == OPEN_DIGEST
+    assert edition.images["component"].nunique() > edition.images["patient_id"].nunique()
+    assert not (phantom_env / "cache").exists() or not any((phantom_env / "cache").iterdir()), "no pixel was needed"
+    assert load_edition().name == "phantom", "auto asks for images"
+    with pytest.raises(DataError, match="fetch cxr-open"):
+        edition.require_images()
+
+
+@pytest.mark.real_data
+def test_with_and_without_images_the_open_edition_is_the_same(real_data, tmp_path, monkeypatch):
+    there = load_edition("open")
+    if "packaged" not in there.banner():
+        pytest.skip("the images are the originals: another digest")
+    monkeypatch.setenv("CXR_DATA", str(tmp_path))
+    listed = load_edition("open")
+    assert (there.has_images, listed.has_images) == (True, False)
+    assert there.digest == listed.digest == OPEN_DIGEST
+    pd.testing.assert_frame_equal(there.images.drop(columns="path"), listed.images.drop(columns="path"))
+    pd.testing.assert_frame_equal(there.excluded, listed.excluded)
+
+
+@pytest.mark.real_data
+def test_stored_hashes_are_those_of_the_files(real_data):
+    images = load_edition("open").images
+    some = images.sample(60, random_state=0)
+    computed = perceptual_hashes(some.drop(columns="phash")).set_index("image_id")["hash"]
+    if "packaged" not in load_edition("open").banner():
+        pytest.skip("the images are the originals")
+    assert computed.map(bytes.hex).to_dict() == some.set_index("image_id")["phash"].to_dict()
 
 
 @pytest.mark.real_data

@@ -34,7 +34,7 @@ def edition(tmp_path_factory: pytest.TempPathFactory) -> Edition:
     )  # fmt: skip
     images["healthy"] = (images["label"] == "non_covid") & (images.index % 4 > 0)
     excluded = pd.DataFrame({"image_id": ["x", "y"], "collection": "t", "reason": "CT volume"})
-    return Edition("open", validate_images(images), excluded, "e" * 64)
+    return Edition.of("open", validate_images(images), excluded)
 
 
 def test_exclusions_join_readers_and_decoder(edition):
@@ -46,7 +46,7 @@ def test_label_from_source_is_the_balanced_accuracy_of_the_majority_rule(edition
     # source a: 20 covid; b: 10 covid of 20, more than the edition's 30 of 61; c: 21 non-COVID
     assert datasets.label_from_source(edition) == pytest.approx((1 + 21 / 31) / 2)
     single = edition.images.assign(source="one")
-    assert datasets.label_from_source(Edition("open", single, edition.excluded, "f" * 64)) == 0.5
+    assert datasets.label_from_source(Edition.of("open", single, edition.excluded)) == 0.5
 
 
 def test_sources_and_licences_count_every_image(edition):
@@ -57,7 +57,7 @@ def test_sources_and_licences_count_every_image(edition):
 def test_disputed_images_lists_both_sides_of_a_contradiction(edition):
     images = edition.images.copy()
     images.loc[[0, 2], "duplicate_group"] = "d"
-    table = datasets.disputed_images(Edition("open", images, edition.excluded, "0" * 64))
+    table = datasets.disputed_images(Edition.of("open", images, edition.excluded))
     assert table.set_index("source")["images"].to_dict() == {"a": 1, "c": 1}
     assert datasets.disputed_images(edition).empty
 

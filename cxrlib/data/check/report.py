@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.data.check.verdicts import CHECKS, OK, Facts, Verdict
-from cxrlib.data.components import components, repeats
+from cxrlib.data.components import link
 from cxrlib.data.readers.base import Collection
 from cxrlib.images.store import open_store
 
@@ -93,5 +93,4 @@ def gather(collection: Collection, size: int = SIZE) -> Facts:
     for name in ("sha256", "width", "height"):
         images[name] = images[name].fillna(images["image_id"].map(decoded[name]))
     part = images["source_split"] if "source_split" in images else images["split"]
-    images = images.assign(component=components(images), repeat=repeats(images), part=part)
-    return Facts(collection, images, store.quarantined)
+    return Facts(collection, link(images.assign(part=part)), store.quarantined)

@@ -1,7 +1,8 @@
 """Two small tables that travel with the package: names, digests, findings and licences, no image.
 
-`cxr-open.csv.gz` names every image of the open edition, the public repository and commit it lies at and the
-SHA-256 of the original file. `covid-chestxray-dataset-2020-07-07.csv` holds the columns this study needs of
+`cxr-open.csv.gz` has a row for every image of the open edition: what its publisher states, the public repository
+and commit it lies at, the SHA-256 of the original file and of the packaged JPEG (`sha256`), and this study's
+perceptual hash of that JPEG (`phash`, 64 hexadecimal digits). With it the edition is read without its images. `covid-chestxray-dataset-2020-07-07.csv` holds the columns this study needs of
 the metadata of covid-chestxray-dataset as of 7 July 2020, the state that gives the paper's Table I.
 """
 

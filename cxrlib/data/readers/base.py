@@ -46,7 +46,7 @@ def collect(
     root: Path,
     rows: pd.DataFrame,
     reasons: Iterable[tuple[pd.Series, str]],
-    folders: Iterable[str],
+    folders: Iterable[str] | None,
     classes: Mapping[str, tuple[str, object]],
     version: str = "",
 ) -> Collection:
@@ -55,12 +55,12 @@ def collect(
     `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it
     is not '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts.
     Rows whose file is missing or was named before are left out too, and files under `folders` that no row
-    names. `classes`: for each class that must not be empty its (column, value). Raises DataError.
+    names; with `folders` None the table stands alone and no file is looked for. `classes`: for each class that must not be empty its (column, value). Raises DataError.
     """
     entry = publication(name)
     if "image_id" not in rows:
         rows = rows.assign(image_id=f"{name}/" + rows["file"])
-    on_disk = list(files_under(root, folders))
+    on_disk = list(rows["file"]) if folders is None else list(files_under(root, folders))
     reason = first_reason(rows.index, [*reasons, (~rows["file"].isin(on_disk), MISSING)])
     repeated = rows.index[reason.isna()][rows["file"][reason.isna()].duplicated()]
     reason[repeated] = REPEATED

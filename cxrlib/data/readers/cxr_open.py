@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.data import manifests
 from cxrlib.data.readers.base import Collection, blank_to_null, collect, healthy, read_table, views
 from cxrlib.data.readers.catalogue import CATALOGUE, problem
 from cxrlib.data.schema import LABELS
+from cxrlib.paths import data_root
 
 NAME = "cxr-open"
 TITLE = CATALOGUE[NAME].title
@@ -28,17 +30,39 @@ _REQUIRED = (
 
 
 def read(root: Path) -> Collection:
-    """Read the folder `root`: `manifest.csv`, `images/` and, in the packaged form, `metadata/`.
+    """Read the folder `root`: `manifest.csv`, `images/` and, in the packaged form, `metadata/`; see `_collection`."""
+    table = read_table(NAME, root / "manifest.csv", _REQUIRED)
+    version = "originals, as fetched" if ORIGINALS in table else "packaged"
+    return _collection(root, table, _candidates(root, table), ("images",), version)
+
+
+def read_manifest() -> Collection:
+    """The packaged form as the manifest inside this package lists it: the same rows, ids and digests, no images.
+
+    `path` names the file where it would lie under the data root.
+    """
+    table = manifests.cxr_open()
+    root = data_root() / CATALOGUE[NAME].folders[0]
+    return _collection(root, table, _candidates(root, table), None, "packaged")
+
+
+def _collection(
+    root: Path,
+    table: pd.DataFrame,
+    chosen: tuple[pd.Series, pd.Series],
+    folders: tuple[str, ...] | None,
+    version: str,
+) -> Collection:
+    """The collection of a manifest; `folders` None: without looking for its files.
 
     CT slices and lateral views stay, with modality and view. Extra columns: `in_july2020_metadata`,
     `covidx_candidate` (one of the 218 images from which COVIDX-Ray-5K's were chosen) and `covidx_known` (one of
     the four of those that can be named) as bool, `population_basis`, `original_path`, `source_repo`,
-    `source_split`. Left out, with a reason: rows without a finding, unless they are candidates (these keep a
+    `source_split`, and `phash`, the perceptual hash that the package holds of files with that SHA-256. Left out, with a reason: rows without a finding, unless they are candidates (these keep a
     null label: the list of candidates states their diagnosis), missing files and files that no row names.
     Raises DataError for an unknown header or label, or an empty class.
     """
-    table = read_table(NAME, root / "manifest.csv", _REQUIRED)
-    candidate, known = _candidates(root, table)
+    candidate, known = chosen
     unknown = set(table["label"]) - {*LABELS, ""}
     if unknown:
         raise problem(
@@ -69,6 +93,7 @@ def read(root: Path) -> Collection:
                 name: blank_to_null(table[name])
                 for name in ("population_basis", "original_path", "source_repo", "source_split")
             },
+            "phash": table["sha256"].map(manifests.cxr_open().drop_duplicates("sha256").set_index("sha256")["phash"]),
         }
     )
     return collect(
@@ -76,9 +101,9 @@ def read(root: Path) -> Collection:
         root,
         rows,
         reasons=[((table["label"] == "") & ~candidate, "no finding stated")],
-        folders=("images",),
+        folders=folders,
         classes={"COVID-19": ("label", "covid"), "non-COVID": ("label", "non_covid")},
-        version="originals, as fetched" if ORIGINALS in table else "packaged",
+        version=version,
     )
 
 

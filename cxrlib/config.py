@@ -1,212 +1,253 @@
-"""One frozen `RunConfig` describes a run; its fields are the notebooks' parameters."""
+"""What is one run? `RunParameters` as a user gives them, `RunConfig` once nothing is left open.
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
-
-from cxrlib.errors import ParameterError
-from cxrlib.losses.alternatives import ALTERNATIVES
-from cxrlib.parameters import Parameter, check_values
-from cxrlib.protocols import Protocol
-
-EDITIONS = ("original", "open", "phantom")
-COHORTS = ("covidx_ray_5k", "augmented", "combined")  # the rows of Table I that a run can train on
-MODELS = ("resnet50", "acnn", "squeezenet", "vgg19")
-PRETRAINING = ("none", "imagenet", "chestxray")
-PREPARATIONS = ("minmax", "equalised", "lungs")  # what is done to the stored pixels before augmentation
-LOSSES = ("wce", *ALTERNATIVES, "resampled")  # Eq. (4), or Eq. (3) where beta is None; and the alternatives to it
-PROFILES: dict[str, dict[str, Any]] = {
-    "quick": {"image_size": 64, "batch_size": 16, "epochs": 6, "patience": 3, "train_limit": 1200},
-    "cpu": {"image_size": 64, "batch_size": 16, "epochs": 10, "patience": 3, "train_limit": None},
-    "full": {"image_size": 256, "batch_size": 64, "epochs": 50, "patience": 10, "train_limit": None},
-}
-"""What a profile sets unless a parameter is given explicitly; `full` is the paper's 256 x 256, batch 64.
-
-The small profiles take smaller batches: ten epochs of 16 images make as many optimiser steps as forty of the
-paper's batches, which a few epochs need for the validation loss to come down at all.
+The notebooks' parameters cells, `papermill --help-notebook`, README's table and every error sentence come from these
+models. `training.configure.run_config` turns the first into the second.
 """
 
-_FROM_PROFILE = "None: from the profile"
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-RUN_PARAMETERS = (
-    Parameter(
-        "edition",
-        str,
-        "auto",
-        "data: original, open, phantom; auto takes the first that is complete",
-        choices=("auto", *EDITIONS),
-    ),
-    Parameter("licences", str, "any", "licences you accept, comma-separated parts of their names, or any"),
-    Parameter("cohort", str, "combined", "training set, a row of Table I", choices=COHORTS),
-    Parameter(
-        "protocol",
-        str,
-        "clean",
-        "released, paper or clean; single fields can be overridden (chapter 5)",
-        parse=Protocol.parse,
-    ),
-    Parameter("model", str, "resnet50", "network", choices=MODELS),
-    Parameter(
-        "pretraining",
-        str,
-        "auto",
-        "initial weights; auto: imagenet if at hand, else none",
-        choices=("auto", *PRETRAINING),
-    ),
-    Parameter(
-        "beta",
-        float,
-        0.75,
-        "weight of the positive class, Eq. (4); None: no weight",
-        low=0.0,
-        open_low=True,
-        high=1e6,
-        optional=True,
-    ),
-    Parameter(
-        "loss", str, "wce", "Eq. (3) or (4), or an alternative to the weight (then beta is None)", choices=LOSSES
-    ),
-    Parameter("seed", int, 0, "of the draw, the initial weights and the batches", low=0, high=2**31 - 1),
-    Parameter(
-        "profile", str, "quick", "quick (minutes on two CPU cores), cpu or full (256 x 256)", choices=tuple(PROFILES)
-    ),
-    Parameter("image_size", int, None, f"pixels a side; {_FROM_PROFILE}", low=32, high=1024, optional=True),
-    Parameter("epochs", int, None, f"at most; {_FROM_PROFILE}", low=1, high=1000, optional=True),
-    Parameter(
-        "patience",
-        int,
-        None,
-        f"epochs without a better validation loss before stopping; {_FROM_PROFILE}",
-        low=1,
-        high=1000,
-        optional=True,
-    ),
-    Parameter(
-        "train_limit",
-        int,
-        None,
-        f"at most this many training images, a stratified subset; {_FROM_PROFILE}",
-        low=64,
-        optional=True,
-    ),
-    Parameter("batch_size", int, None, f"images a batch (paper: 64); {_FROM_PROFILE}", low=2, high=4096, optional=True),
-    Parameter("learning_rate", float, 2e-4, "of Adam (paper: 2e-4)", low=0.0, open_low=True, high=1.0),
-    Parameter("adam_beta1", float, 0.5, "first decay rate of Adam (paper: 0.5)", low=0.0, high=0.999),
-    Parameter(
-        "valid_fraction",
-        float,
-        0.2,
-        "share of the training set held out for validation (paper: 0.2)",
-        low=0.01,
-        high=0.9,
-    ),
-    Parameter(
-        "preparation",
-        str,
-        "minmax",
-        "minmax as stored; equalised: histogram too; lungs: and all but the lungs black",
-        choices=PREPARATIONS,
-    ),
-    Parameter(
-        "batch_augmentation",
-        str,
-        "none",
-        "augmentation in batches on the device, beyond the paper",
-        choices=("none", "light"),
-    ),
-)
-RUN_PARAMETER = {parameter.name: parameter for parameter in RUN_PARAMETERS}
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from cxrlib.errors import ParameterError
+from cxrlib.protocols import Protocol
+
+Edition = Literal["original", "open", "phantom", "own"]
+Cohort = Literal["covidx_ray_5k", "augmented", "combined", "own"]
+Model = Literal["resnet50", "acnn", "squeezenet", "vgg19"]
+HeadName = Literal["released", "native"]
+Pretraining = Literal["none", "imagenet", "chestxray", "imagenet+chestxray"]
+Loss = Literal["wce", "focal", "class_balanced", "ldam", "logit_adjusted", "resampled"]
+Recipe = Literal["paper", "deepcovid"]
+Preparation = Literal["minmax", "equalised", "lungs"]
+Profile = Literal["quick", "cpu", "full"]
+Precision = Literal["float32", "bfloat16"]
+
+MODELS, PRETRAINING, LOSSES, PREPARATIONS = (get_args(kind) for kind in (Model, Pretraining, Loss, Preparation))
+EDITIONS = tuple(name for name in get_args(Edition) if name != "own")
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "model": "squeezenet", "image_size": 64, "batch_size": 16, "epochs": 12, "patience": 4, "train_limit": 1200,
+    },
+    "cpu": {"model": "resnet50", "image_size": 64, "batch_size": 16, "epochs": 10, "patience": 3, "train_limit": None},
+    "full": {"model": "resnet50", "image_size": 256, "batch_size": 64, "epochs": 50, "patience": 10, "train_limit": None},
+}  # fmt: skip
+"""What a profile sets unless a parameter is given explicitly; `full` is the paper's 256 x 256, batch 64.
+
+The small profiles take smaller batches: ten epochs of 16 images make as many optimiser steps as forty of the paper's.
+`quick` takes the smallest network, so that a first run ends in minutes on two slow cores.
+"""
+
+DEEPCOVID: dict[str, Any] = {"image_size": 224, "batch_size": 20, "epochs": 100, "learning_rate": 1e-4}
+"""What the recipe of Minaee et al. [3] sets in place of the profile: see `training.optimiser`."""
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides a run's numbers besides the data, the code and the machine.
+def _boolean(value: Any) -> Any:
+    """papermill passes `-p rerun true` as a text."""
+    return (
+        {"true": True, "True": True, "false": False, "False": False}.get(value, value)
+        if isinstance(value, str)
+        else value
+    )
 
-    Build it with `RunConfig.create`, which fills the profile's values in and checks every field.
-    `train_limit` is None for the whole training set. Sources: section VI.A-B of the paper for the
-    defaults of batch size, optimiser and validation share.
-    """
 
-    edition: str
-    licences: str
-    cohort: str
-    protocol: str
-    model: str
-    pretraining: str
-    beta: float | None
-    loss: str
-    seed: int
-    profile: str
-    image_size: int
-    epochs: int
-    patience: int
-    train_limit: int | None
-    batch_size: int
-    learning_rate: float
-    adam_beta1: float
-    valid_fraction: float
-    preparation: str
-    batch_augmentation: str
+Switch = Annotated[bool, BeforeValidator(_boolean)]
+_PROFILE = "None: from the profile"
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, RUN_PARAMETER[field.name].check(getattr(self, field.name)))
-        for name in ("edition", "pretraining"):
-            if getattr(self, name) == "auto":
-                raise ParameterError(f"{name} = 'auto' must be resolved before a run: use RunConfig.create.")
-        for name in ("image_size", "batch_size", "epochs", "patience"):
-            if getattr(self, name) is None:
-                raise ParameterError(f"{name} = None must be filled from a profile: use RunConfig.create.")
+
+class Parameters(BaseModel):
+    """A closed, frozen set of parameters: an unknown name, a wrong type or a value out of range is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, protected_namespaces=())
+
+
+class DataParameters(Parameters):
+    """Which images a chapter or a run works on."""
+
+    edition: Literal["auto", "original", "open", "phantom"] = Field(
+        "auto", description="data: original, open, phantom; auto takes the first whose images are at hand"
+    )
+    licences: str = Field("any", description="licences you accept, comma-separated parts of their names, or any")
+
+
+class _Fields(Parameters):
+    """What parameters and config share, with the same meaning and the same bounds."""
+
+    licences: str = Field("any", description="licences you accept, comma-separated parts of their names, or any")
+    protocol: Annotated[str, AfterValidator(lambda text: Protocol.parse(text).name)] = Field(
+        "clean", description="released, paper or clean; single fields can be overridden (chapter 5)"
+    )
+    beta: float | None = Field(
+        0.75, gt=0, le=1e6, allow_inf_nan=False, description="weight of the positive class, Eq. (4); None: no weight"
+    )
+    loss: Loss = Field("wce", description="Eq. (3) or (4), or an alternative to the weight (then beta is None)")
+    recipe: Recipe = Field(
+        "paper", description="paper: section VI.B; deepcovid: frozen trunk, last layer alone, as the baseline [3]"
+    )
+    draw_seed: int = Field(0, ge=0, le=2**31 - 1, description="of the images drawn and of the validation split")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of the initial weights, the batches and the augmentation")
+    profile: Profile = Field("quick", description="quick (minutes on two CPU cores), cpu or full (256 x 256)")
+    train_limit: int | None = Field(
+        None, ge=64, description=f"at most this many training images, a stratified subset; {_PROFILE}"
+    )
+    batch_norm: Literal["torch", "keras"] = Field(
+        "torch", description="momentum and epsilon of batch normalisation: torch 0.1, 1e-5; keras 0.01, 1e-3"
+    )
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="of Adam (paper: 2e-4)")
+    lr_decay: float = Field(1.0, gt=0, le=1, description="factor on the learning rate after each epoch")
+    adam_beta1: float = Field(0.5, ge=0, le=0.999, description="first decay rate of Adam (paper: 0.5)")
+    valid_fraction: float = Field(
+        0.2, ge=0.01, le=0.9, description="share of the training set held out for validation (paper: 0.2)"
+    )
+    preparation: Preparation = Field(
+        "minmax", description="minmax as stored; equalised: histogram too; lungs: and all but the lungs black"
+    )
+    batch_augmentation: Literal["none", "light"] = Field(
+        "none", description="augmentation in batches on the device, beyond the paper"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "_Fields":
+        model, pretraining = getattr(self, "model", None), getattr(self, "pretraining", "none")
         if self.loss != "wce" and self.beta is not None:
             raise ParameterError(f"loss = '{self.loss}' takes no weight: give beta = None, or leave loss at 'wce'.")
-        object.__setattr__(self, "protocol", Protocol.parse(self.protocol).name)
-        if self.pretraining == "imagenet" and self.model == "acnn":
-            raise ParameterError("pretraining = 'imagenet' does not exist for model 'acnn': choose none or chestxray.")
-
-    @classmethod
-    def create(cls, **parameters: Any) -> "RunConfig":
-        """A config from the parameters given: the profile fills what is not given, 'auto' is resolved.
-
-        Raises ParameterError for an unknown name, a wrong type or a value out of range.
-        """
-        return cls(**resolve(parameters))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """The config that `to_dict` wrote; a field added since then takes its default, an unknown one is an error."""
-        expected = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - expected)
-        if unknown:
+        if pretraining.startswith("imagenet") and model == "acnn":
             raise ParameterError(
-                f"a run's config has no field '{unknown[0]}'; known are {', '.join(sorted(expected))}."
+                f"pretraining = '{pretraining}' does not exist for model 'acnn': choose none or chestxray."
             )
-        return cls(**{name: values.get(name, RUN_PARAMETER[name].default) for name in expected})
+        if model == "acnn" and getattr(self, "head", "auto") == "native":
+            raise ParameterError("head = 'native' does not exist for model 'acnn': choose released.")
+        if self.recipe == "deepcovid" and (self.beta is not None or self.loss != "wce"):
+            raise ParameterError(
+                "recipe = 'deepcovid' trains without a weight: give beta = None and leave loss at 'wce'."
+            )
+        return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
-    def replace(self, **changes: Any) -> "RunConfig":
-        """A copy with some fields changed, checked again."""
-        return replace(self, **changes)
+class RunParameters(_Fields):
+    """A run's parameters as given: 'auto' and None are filled in by `training.configure.run_config`."""
+
+    edition: Literal["auto", "original", "open", "phantom"] = Field(
+        "auto", description="data: original, open, phantom; auto takes the first whose images are at hand"
+    )
+    cohort: Literal["covidx_ray_5k", "augmented", "combined"] = Field(
+        "combined", description="training set, a row of Table I"
+    )
+    model: Literal["auto", "resnet50", "acnn", "squeezenet", "vgg19"] = Field(
+        "auto", description="network; auto: from the profile, squeezenet for quick and resnet50 for cpu and full"
+    )
+    head: Literal["auto", "released", "native"] = Field(
+        "auto", description="classifier on the trunk; auto: released for resnet50 and acnn, else the network's own"
+    )
+    pretraining: Literal["auto", "none", "imagenet", "chestxray", "imagenet+chestxray"] = Field(
+        "auto", description="initial weights; auto: imagenet if at hand, else none"
+    )
+    image_size: int | None = Field(None, ge=32, le=1024, description=f"pixels a side; {_PROFILE}")
+    epochs: int | None = Field(None, ge=1, le=1000, description=f"at most; {_PROFILE}")
+    patience: int | None = Field(
+        None, ge=1, le=1000, description=f"epochs without a better validation loss before stopping; {_PROFILE}"
+    )
+    batch_size: int | None = Field(None, ge=2, le=4096, description=f"images a batch (paper: 64); {_PROFILE}")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the trunk; auto: bfloat16 where the hardware multiplies it, else float32"
+    )
+
+
+class RunConfig(_Fields):
+    """Everything that decides a run's numbers besides the data, the code and the machine; nothing is left open.
+
+    Sources: section VI.A-B of the paper for the defaults of batch size, optimiser and validation share.
+    """
+
+    edition: Edition
+    cohort: Cohort
+    model: str  # one of MODELS, or a network added to `networks.classifier.TRUNKS`
+    head: HeadName
+    pretraining: Pretraining
+    image_size: int = Field(ge=32, le=1024)
+    epochs: int = Field(ge=1, le=1000)
+    patience: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=2, le=4096)
+    precision: Precision
 
     @property
     def rules(self) -> Protocol:
         """The protocol as an object."""
         return Protocol.parse(self.protocol)
 
+    def replace(self, **changes: Any) -> "RunConfig":
+        """A copy with some fields changed, checked again; raises ParameterError."""
+        return checked(RunConfig, {**self.model_dump(), **changes})
 
-def resolve(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The run parameters checked, with the profile's values and 'auto' filled in."""
-    from cxrlib.data.editions import find_edition  # here: reading collections imports much that a config does not need
-    from cxrlib.networks.weights import imagenet_at_hand
 
-    values = check_values(parameters, RUN_PARAMETERS)
-    for name, value in PROFILES[values["profile"]].items():
-        if values[name] is None:
-            values[name] = value
-    if values["edition"] == "auto":
-        values["edition"] = find_edition()
-    if values["pretraining"] == "auto":
-        values["pretraining"] = "imagenet" if imagenet_at_hand(values["model"]) else "none"
-    return values
+IDENTITY = tuple(RunConfig.model_fields)
+"""The fields that identify a run; the only such list. Two runs are a pair if all but one of these are equal."""
+
+Checked = TypeVar("Checked", bound=Parameters)
+
+
+def checked(model: type[Checked], values: Mapping[str, Any]) -> Checked:
+    """`values` as a `model`; whole numbers serve as floats.
+
+    Raises ParameterError with one sentence: an unknown name with the nearest known one, or what a value may be.
+    """
+    for name in values:
+        if name not in model.model_fields:
+            near = difflib.get_close_matches(name, model.model_fields, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(model.model_fields))}."
+            raise ParameterError(f"unknown parameter '{name}'; {hint}")
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ParameterError):
+            raise cause from None
+        name = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise ParameterError(f"{name} is missing: it must be {allowed(model.model_fields[name])}.") from None
+        what = allowed(model.model_fields[name])
+        raise ParameterError(f"{name} = {values.get(name)!r} is not allowed: {name} must be {what}.") from None
+
+
+def notebook_parameters(model: type[Checked], namespace: Mapping[str, Any]) -> Checked:
+    """The parameters among a notebook's globals, checked; any other plain variable there is an error.
+
+    papermill only warns about an unknown parameter, so the notebooks check their own.
+    """
+    skip = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
+    values = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in ("In", "Out")
+        and not isinstance(value, skip)
+        and not callable(value)
+    }
+    return checked(model, values)
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a parameter may be, in words: 'a number above 0 and of at most 1000000, or None'."""
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    optional = type(None) in get_args(field.annotation)
+    if not all(isinstance(kind, type) for kind in kinds):
+        text = "one of " + ", ".join(map(str, kinds))
+    else:
+        text = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}[kinds[0]]
+        bounds = []
+        for bound in field.metadata:
+            for key, words in (("gt", "above"), ("ge", "of at least"), ("le", "of at most")):
+                if hasattr(bound, key):
+                    value = getattr(bound, key)
+                    bounds.append(
+                        f"{words} {int(value) if value == int(value) else value:g}"
+                        if value < 1e6
+                        else f"{words} {value:.0f}"
+                    )
+        text += "".join(f" {' and '.join(bounds)}" if bounds else "")
+    return text + (", or None" if optional else "")

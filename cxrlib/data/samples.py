@@ -4,15 +4,16 @@ The order of the steps is the protocol's: augmentation before or after the valid
 by image or by patient. Pixels stay uint8.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from cxrlib.config import RunConfig
-from cxrlib.data.cohorts import CohortSplit, build_cohort
+from cxrlib.data.cohorts import build_cohort
 from cxrlib.data.editions import Edition
 from cxrlib.errors import DataError
 from cxrlib.images.augmentation import augment
@@ -29,7 +30,7 @@ class Samples:
 
     pixels: np.ndarray
     labels: np.ndarray
-    table: pd.DataFrame  # image_id, component, variant (0: as published) and, in the test set, overlap
+    table: pd.DataFrame  # image_id, source, component, variant (0: as published) and, in the test set, overlap
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,63 +54,57 @@ class RunSamples:
     test: Samples
     left_out: pd.DataFrame
 
+    def check(self, name: str) -> None:
+        """Raise DataError if a class is missing from a part of the data called `name`."""
+        for part, samples in (("training", self.train), ("validation", self.valid), ("test", self.test)):
+            if min(samples.counts().values()) == 0:
+                raise DataError(
+                    f"the {part} set of '{name}' lacks a class ({samples.counts()}): use more data or another split."
+                )
 
-def prepare(config: RunConfig, edition: Edition) -> RunSamples:
-    """The arrays of a run; raises DataError if a class is missing from any part."""
-    cohort = _cohort(edition, config.cohort, config.protocol, config.seed)
+    def change_pixels(self, change: Callable[[np.ndarray], np.ndarray]) -> "RunSamples":
+        """The same samples with `change` applied to the pixels of every part."""
+        parts = (replace(part, pixels=change(part.pixels)) for part in (self.train, self.valid, self.test))
+        return RunSamples(*parts, self.left_out)
+
+
+def run_samples(config: RunConfig, edition: Edition) -> RunSamples:
+    """The arrays of a run of the study, as stored; raises DataError if a class is missing from any part."""
+    cohort = build_cohort(edition, config.cohort, config.rules, config.draw_seed)
     store = open_store(edition.images, config.image_size)
     train, lost_train = load_samples(store, cohort.train)
     test, lost_test = load_samples(store, cohort.test)
-    if config.preparation != "minmax":
-        train, test = _prepared(config, edition, cohort, train, test)
-    train, valid = divide(
-        train, config.rules, config.valid_fraction, config.seed, augmented=config.cohort == "augmented"
-    )
-    train = limit(train, config.train_limit, config.seed)
-    for name, part in {"training": train, "validation": valid, "test": test}.items():
-        if min(part.counts().values()) == 0:
-            raise DataError(
-                f"the {name} set of cohort '{config.cohort}' lacks a class ({part.counts()}): use more data or another split."
-            )
+    train, valid = train_valid_split(train, config, augmented=config.cohort == "augmented")
+    train = subsample(train, config.train_limit, config.draw_seed)
     left_out = pd.concat([cohort.removed[["image_id", "reason"]], lost_train, lost_test], ignore_index=True)
-    return RunSamples(train, valid, test, left_out)
-
-
-def _prepared(
-    config: RunConfig, edition: Edition, cohort: CohortSplit, train: Samples, test: Samples
-) -> tuple[Samples, Samples]:
-    """Both parts with their histograms equalised and, for "lungs", segmented by a U-Net that saw no test component."""
-    from cxrlib.networks.segmentation import equalised, train_segmenter  # here: few runs need it
-
-    change = equalised
-    if config.preparation == "lungs":
-        unseen = frozenset(cohort.test["component"])
-        change = train_segmenter(edition, config.image_size, unseen, config.seed).prepare
-    return replace(train, pixels=change(train.pixels)), replace(test, pixels=change(test.pixels))
-
-
-@lru_cache(maxsize=64)
-def _cohort(edition: Edition, cohort: str, protocol: str, seed: int) -> CohortSplit:
-    return build_cohort(edition, cohort, Protocol.parse(protocol), seed)
+    samples = RunSamples(train, valid, test, left_out)
+    samples.check(config.cohort)
+    return samples
 
 
 def selection_digest(config: RunConfig, edition: Edition) -> str:
-    """SHA-256 of what the protocol and the seed draw: each part's images with label, component and overlap."""
-    cohort = _cohort(edition, config.cohort, config.protocol, config.seed)
+    """SHA-256 of what the protocol and the draw's seed select: each part's images with label, component and overlap."""
+    return _selection(edition, config.cohort, config.protocol, config.draw_seed)
+
+
+@cache
+def _selection(edition: Edition, name: str, protocol: str, draw_seed: int) -> str:
+    cohort = build_cohort(edition, name, Protocol.parse(protocol), draw_seed)
     columns = ["image_id", "label", "component"]
     train, test = cohort.train[columns], cohort.test[[*columns, "overlap"]]
     return digest({"train": train.astype(str).to_numpy().tolist(), "test": test.astype(str).to_numpy().tolist()})
 
 
-def divide(samples: Samples, rules: Protocol, fraction: float, seed: int, augmented: bool) -> tuple[Samples, Samples]:
-    """Training and validation part of `samples` under a protocol; the COVID images are augmented if asked."""
-    split_seed = DOCUMENTED_SPLIT_SEED if rules.split_seed == "documented" else seed
+def train_valid_split(samples: Samples, config: RunConfig, augmented: bool) -> tuple[Samples, Samples]:
+    """Training and validation part of `samples` under the config's protocol; the COVID images are augmented if asked."""
+    rules = config.rules
+    split_seed = DOCUMENTED_SPLIT_SEED if rules.split_seed == "documented" else config.draw_seed
     if augmented and rules.split_order == "after":
-        samples = augment_positives(samples, rules.rotation, seed)
+        samples = augment_positives(samples, rules.rotation, config.seed)
     split = _split_by_patient if rules.split == "patient" else _split_by_image
-    train, valid = (samples.select(index) for index in split(samples, fraction, split_seed))
+    train, valid = (samples.select(index) for index in split(samples, config.valid_fraction, split_seed))
     if augmented and rules.split_order == "before":
-        train = augment_positives(train, rules.rotation, seed)
+        train = augment_positives(train, rules.rotation, config.seed)
     return train, valid
 
 
@@ -125,7 +120,7 @@ def augment_positives(samples: Samples, rotation: str, seed: int) -> Samples:
     )
 
 
-def limit(samples: Samples, most: int | None, seed: int) -> Samples:
+def subsample(samples: Samples, most: int | None, seed: int) -> Samples:
     """A stratified subset of at most `most` samples; all of them where `most` is None."""
     if most is None or len(samples) <= most:
         return samples
@@ -150,7 +145,7 @@ def load_samples(store: ImageStore, rows: pd.DataFrame) -> tuple[Samples, pd.Dat
     bad = rows["image_id"].isin(reasons.index)
     rows, lost = rows[~bad], rows.loc[bad, ["image_id"]]
     lost = lost.assign(reason=lost["image_id"].map(reasons).to_numpy())
-    columns = [name for name in ("image_id", "component", "overlap") if name in rows]
+    columns = [name for name in ("image_id", "source", "component", "overlap") if name in rows]
     table = rows[columns].assign(variant=0).reset_index(drop=True)
     labels = (rows["label"] == "covid").to_numpy().astype(np.int64)
     return Samples(np.asarray(store.pixels[store.rows(rows["image_id"])]), labels, table), lost

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.stats import beta
+from statsmodels.stats.proportion import proportion_confint
 
 from cxrlib.errors import DataError, ParameterError
 
@@ -32,33 +32,8 @@ def clopper_pearson(successes: npt.ArrayLike, trials: npt.ArrayLike, level: floa
         and (n == np.rint(n)).all()
     ):
         raise ParameterError("successes and trials must be whole numbers with 0 <= successes <= trials.")
-    tail = (1 - level) / 2
-    low = np.where(k > 0, beta.ppf(tail, np.maximum(k, 1), n - k + 1), 0.0)
-    high = np.where(k < n, beta.ppf(1 - tail, k + 1, np.maximum(n - k, 1)), 1.0)
-    return low, high
-
-
-def bootstrap_by_patient(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: npt.ArrayLike,
-    statistic: Statistic,
-    draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of a statistic by resampling whole patients with replacement: (low, high).
-
-    labels: [N], 0 or 1; scores: float [N]; groups: [N], the patient (or connected component) of each image, so that
-    images of one patient stay together; statistic: see `Statistic`. Patients with a positive image and patients
-    without are drawn separately, each as many as there are, since the test set fixes how many there are of each;
-    without that a draw of a rare class can be empty. Both ends are NaN where a class is missing from the data or, since
-    a patient can have images of both, from a draw.
-
-    A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval
-    then shows no uncertainty, where `clopper_pearson` does.
-    """
-    return bootstrap_intervals(labels, scores, groups, {"value": statistic}, draws, seed, level)["value"]
+    low, high = proportion_confint(k, np.maximum(n, 1), alpha=1 - level, method="beta")
+    return np.where(k > 0, low, 0.0), np.where(k < n, high, 1.0)
 
 
 def bootstrap_intervals(
@@ -70,7 +45,17 @@ def bootstrap_intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """`bootstrap_by_patient` for several statistics on the same draws."""
+    """Percentile intervals of statistics by resampling whole patients with replacement: name -> (low, high).
+
+    labels: [N], 0 or 1; scores: float [N]; groups: [N], the patient (or connected component) of each image, so that
+    images of one patient stay together; statistics: see `Statistic`. Patients with a positive image and patients
+    without are drawn separately, each as many as there are, since the test set fixes how many there are of each;
+    without that a draw of a rare class can be empty. Both ends are NaN where a class is missing from the data or, since
+    a patient can have images of both, from a draw.
+
+    A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval
+    then shows no uncertainty, where `clopper_pearson` does.
+    """
     _check_level(level)
     if draws < 1:
         raise ParameterError(f"draws = {draws} is not allowed: draws must be a whole number of at least 1.")

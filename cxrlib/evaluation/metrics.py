@@ -1,6 +1,6 @@
 """Section VI.C: what a classifier got right, from counts, each rate with its exact interval.
 
-COVID is the positive class. An image is called COVID when its probability is strictly above the threshold,
+COVID is the positive class. An image is predicted positive when its probability is strictly above the threshold,
 so at 0.5 a tie is non-COVID, as argmax over the two softmax outputs has it.
 """
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import bootstrap_intervals, clopper_pearson
@@ -50,8 +49,8 @@ class ConfusionMatrix:
         Raises DataError for labels other than 0 and 1 and for probabilities outside [0, 1].
         """
         truth, p = _checked(labels, probabilities)
-        called = p > np.asarray(threshold, np.float64)[..., None]
-        tp, fp = (called & truth).sum(axis=-1), (called & ~truth).sum(axis=-1)
+        positive = p > np.asarray(threshold, np.float64)[..., None]
+        tp, fp = (positive & truth).sum(axis=-1), (positive & ~truth).sum(axis=-1)
         return cls(tp, truth.sum() - tp, (~truth).sum() - fp, fp)
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
@@ -104,12 +103,12 @@ def accuracy(matrix: ConfusionMatrix) -> Rate:
 
 
 def precision(matrix: ConfusionMatrix) -> Rate:
-    """Positive predictive value, TP / (TP + FP), at the test set's prevalence; NaN if nothing is called positive."""
+    """Positive predictive value, TP / (TP + FP), at the test set's prevalence; NaN if nothing is predicted positive."""
     return _rate("precision", matrix)
 
 
 def npv(matrix: ConfusionMatrix) -> Rate:
-    """Negative predictive value, TN / (TN + FN), at the test set's prevalence; NaN if nothing is called negative."""
+    """Negative predictive value, TN / (TN + FN), at the test set's prevalence; NaN if nothing is predicted negative."""
     return _rate("npv", matrix)
 
 
@@ -133,8 +132,8 @@ _PARTS: dict[str, tuple[Callable[[ConfusionMatrix], Counts], Callable[[Confusion
     "specificity": (lambda m: m.tn, lambda m: m.negatives, "there are no negative images"),
     "ppcr": (lambda m: m.tp + m.fp, lambda m: m.total, "there are no images"),
     "accuracy": (lambda m: m.tp + m.tn, lambda m: m.total, "there are no images"),
-    "precision": (lambda m: m.tp, lambda m: m.tp + m.fp, "no image is called positive"),
-    "npv": (lambda m: m.tn, lambda m: m.tn + m.fn, "no image is called negative"),
+    "precision": (lambda m: m.tp, lambda m: m.tp + m.fp, "no image is predicted positive"),
+    "npv": (lambda m: m.tn, lambda m: m.tn + m.fn, "no image is predicted negative"),
 }
 """Each binomial rate: its numerator, its denominator, and why it can be undefined."""
 
@@ -176,31 +175,43 @@ def summary(
     `groups`); `undefined`, why a value is None. Raises DataError for labels or probabilities that cannot be.
     """
     truth, p = _checked(labels, probabilities)
-    rank = p if scores is None else np.asarray(scores, np.float64)
-    if rank.shape != p.shape or not np.isfinite(rank).all():
-        raise DataError("scores must be finite numbers, one a probability.")
+    rank = _ranked_by(scores, p)
     matrix = ConfusionMatrix.from_probabilities(truth, p, threshold)
-    counts = {name: int(getattr(matrix, name)) for name in ("tp", "fn", "tn", "fp", "positives", "negatives")}
-    both = bool(matrix.positives) and bool(matrix.negatives)
-    values = {name: float(_rate(name, matrix)) for name in RATES} | {"bacc": float(balanced_accuracy(matrix))}
-    values["auroc"] = float(roc_auc_score(truth, rank)) if both else float("nan")
-    values["auprc"] = float(average_precision_score(truth, rank)) if both else float("nan")
+    values = point_values(truth, p, rank, threshold)
     intervals = {name: tuple(map(float, rate_interval(name, matrix, level))) for name in RATES}
     intervals |= dict.fromkeys(RANKED, (float("nan"), float("nan")))
-    if groups is not None and both:
-        called = p > threshold
+    if groups is not None and matrix.positives and matrix.negatives:
+        positive = p > threshold
         statistics = {
-            "bacc": lambda y, _, weights: weighted_bacc(y, called, weights),
+            "bacc": lambda y, _, weights: weighted_bacc(y, positive, weights),
             "auroc": weighted_auroc,
             "auprc": weighted_auprc,
         }
         intervals |= bootstrap_intervals(truth, rank, groups, statistics, draws, seed, level)
-    reasons = {name: undefined_reason("bacc" if name in RANKED else name, matrix) for name in values}
-    result: dict[str, Any] = {"n": len(truth), **counts, "threshold": float(threshold), "level": float(level)}
-    for name, value in values.items():
-        low, high = (None, None) if reasons[name] else (_plain(end) for end in intervals[name])
-        result |= {name: _plain(value), f"{name}_low": low, f"{name}_high": high}
+    reasons = {name: undefined_reason("bacc" if name in RANKED else name, matrix) for name in (*RATES, *RANKED)}
+    counts = {name: int(getattr(matrix, name)) for name in ("positives", "negatives")}
+    result: dict[str, Any] = {"n": len(truth), **counts, **values, "threshold": float(threshold), "level": float(level)}
+    for name, reason in reasons.items():
+        low, high = (None, None) if reason else (_plain(end) for end in intervals[name])
+        result |= {f"{name}_low": low, f"{name}_high": high}
     return result | {"undefined": {name: reason for name, reason in reasons.items() if reason}}
+
+
+def point_values(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, scores: npt.ArrayLike | None = None, threshold: float = 0.5
+) -> dict[str, int | float | None]:
+    """Counts, rates and areas without intervals; arguments as in `summary`, None where a value is undefined."""
+    truth, p = _checked(labels, probabilities)
+    rank = _ranked_by(scores, p)
+    matrix = ConfusionMatrix.from_probabilities(truth, p, threshold)
+    one = np.ones((1, len(truth)))
+    return {
+        **{name: int(getattr(matrix, name)) for name in ("tp", "fn", "tn", "fp")},
+        **{name: _plain(_rate(name, matrix)) for name in RATES},
+        "bacc": _plain(balanced_accuracy(matrix)),
+        "auroc": _plain(weighted_auroc(truth, rank, one)[0]) if len(truth) else None,
+        "auprc": _plain(weighted_auprc(truth, rank, one)[0]) if len(truth) else None,
+    }
 
 
 def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
@@ -215,7 +226,7 @@ def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float
     if not (positives and negatives):
         raise DataError("a threshold can only be tuned where both classes occur: give validation data with both.")
     distinct, at = np.unique(p, return_inverse=True)
-    # Interval j holds the thresholds from edges[j] up to edges[j + 1]: the j lowest probabilities are called negative.
+    # Interval j holds the thresholds from edges[j] up to edges[j + 1]: the j lowest probabilities are predicted negative.
     edges = np.concatenate([[0.0], distinct, [1.0]])
     missed = np.concatenate([[0], np.cumsum(np.bincount(at, weights=truth)).astype(np.int64)])
     spared = np.concatenate([[0], np.cumsum(np.bincount(at, weights=~truth)).astype(np.int64)])
@@ -238,6 +249,13 @@ def _rate(name: str, matrix: ConfusionMatrix) -> Rate:
     numerator, denominator, _ = _PARTS[name]
     below = denominator(matrix)
     return np.divide(numerator(matrix), below, out=np.full(np.shape(below), np.nan), where=below > 0)[()]
+
+
+def _ranked_by(scores: npt.ArrayLike | None, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    rank = probabilities if scores is None else np.asarray(scores, np.float64)
+    if rank.shape != probabilities.shape or not np.isfinite(rank).all():
+        raise DataError("scores must be finite numbers, one a probability.")
+    return rank
 
 
 def _plain(value: float) -> float | None:

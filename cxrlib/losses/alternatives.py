@@ -1,13 +1,11 @@
 """The alternatives to a weight: focal, class-balanced, LDAM and logit-adjusted losses, and re-sampling.
 
 Every loss takes logits float [B, C] or binary log-odds [B] and integer targets [B]; `counts` holds the training
-images of each class, class 0 (non-COVID) first. `build_alternative` gives any of them by name as a module that
-fastai can drive.
+images of each class, class 0 (non-COVID) first. `losses.criterion.build_loss` gives any of them by name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrlib.errors import ParameterError
-from cxrlib.losses.weighted import Reduction, cross_entropy, weighted_cross_entropy
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from cxrlib.losses.weighted import Reduction, cross_entropy, reduce, weighted_cross_entropy
 
 
 def focal_loss(
@@ -36,7 +32,7 @@ def focal_loss(
         if not 0 < alpha < 1:
             raise ParameterError(f"alpha = {alpha} is not allowed: it must lie between 0 and 1.")
         losses = losses * torch.where(target == 1, alpha, 1 - alpha).to(losses)
-    return _reduce(losses, reduction)
+    return reduce(losses, reduction)
 
 
 def effective_number_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
@@ -138,51 +134,6 @@ class Resampling:
         return float((positive / negative) ** (self.q - 1))
 
 
-class ImbalanceLoss(nn.Module):
-    """One of the losses above as a module; `reduction`, `activation` and `decodes` are what fastai asks for."""
-
-    def __init__(self, function: Callable[..., Tensor], name: str) -> None:
-        super().__init__()
-        self.function, self.name, self.reduction = function, name, "mean"
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of logits [B, C] or log-odds [B] for integer targets [B]."""
-        plain, labels = logits.as_subclass(Tensor), target.as_subclass(Tensor)
-        value: Tensor = self.function(plain, labels, reduction=self.reduction)
-        return value
-
-    def activation(self, logits: Tensor) -> Tensor:
-        """Class probabilities [B, C]."""
-        return logits.softmax(dim=-1)
-
-    def decodes(self, logits: Tensor) -> Tensor:
-        """Predicted class, int64 [B]."""
-        return logits.argmax(dim=-1)
-
-    def extra_repr(self) -> str:
-        """The loss's name, for the module's printed form."""
-        return self.name
-
-
-ALTERNATIVES = ("focal", "class_balanced", "ldam", "logit_adjusted")
-
-
-def build_alternative(name: str, counts: Sequence[int]) -> ImbalanceLoss:
-    """The loss called `name` at its published settings, for a training set with these class counts.
-
-    Names: `ALTERNATIVES`. Raises ParameterError for another.
-    """
-    builders: dict[str, Callable[..., Tensor]] = {
-        "focal": focal_loss,
-        "class_balanced": partial(class_balanced_loss, counts=counts),
-        "ldam": partial(ldam_loss, counts=counts),
-        "logit_adjusted": partial(logit_adjusted_loss, counts=counts),
-    }
-    if name not in builders:
-        raise ParameterError(f"unknown loss '{name}': choose one of {', '.join(ALTERNATIVES)}.")
-    return ImbalanceLoss(builders[name], name)
-
-
 def _counts(counts: Sequence[int]) -> Tensor:
     n = torch.as_tensor(list(counts), dtype=torch.float64)
     if len(n) < 2 or not (n >= 1).all():
@@ -190,11 +141,3 @@ def _counts(counts: Sequence[int]) -> Tensor:
             f"counts = {list(counts)} is not allowed: give at least one image for each of the classes."
         )
     return n
-
-
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise ParameterError(f"unknown reduction '{reduction}': choose mean, sum or none.")
-    return losses.sum() / max(len(losses), 1) if reduction == "mean" else losses.sum()

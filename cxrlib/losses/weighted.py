@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from cxrlib.errors import ParameterError
@@ -26,7 +26,7 @@ def mse(probability: Tensor, target: Tensor) -> Tensor:
 
     probability: float [B] in [0, 1], the predicted probability of COVID; target: [B], 0 or 1.
     """
-    return _reduce(_error(probability, target).square() / 2, "mean")
+    return reduce(_error(probability, target).square() / 2, "mean")
 
 
 def mae(probability: Tensor, target: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def mae(probability: Tensor, target: Tensor) -> Tensor:
 
     probability: float [B] in [0, 1], the predicted probability of COVID; target: [B], 0 or 1.
     """
-    return _reduce(_error(probability, target).abs(), "mean")
+    return reduce(_error(probability, target).abs(), "mean")
 
 
 def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -42,7 +42,7 @@ def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean")
 
     logits: float [B] (log-odds z) or [B, C], C >= 2; target: integer [B], class indices.
     """
-    return _reduce(_pick(_class_losses(logits), target), reduction)
+    return reduce(_pick(_class_losses(logits), target), reduction)
 
 
 def weighted_cross_entropy(
@@ -67,7 +67,7 @@ def weighted_cross_entropy(
             f"beta holds {len(weight)} class weights but the logits {classes} classes: give one a class."
         )
     losses = _class_losses(logits)
-    return _reduce(_pick(losses * weight.to(losses), target), reduction)
+    return reduce(_pick(losses * weight.to(losses), target), reduction)
 
 
 def linear_probability_loss(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -84,66 +84,7 @@ def linear_probability_loss(logits: Tensor, target: Tensor, reduction: Reduction
     """
     z = _log_odds(logits)
     wrong = torch.stack((torch.sigmoid(z), torch.sigmoid(-z)), dim=-1)
-    return _reduce(_pick(wrong + math.log1p(math.exp(-1.0)), target), reduction)
-
-
-class _Loss(nn.Module):
-    """A loss that fastai can drive: `reduction` is an attribute; `activation` and `decodes` read the logits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reduction: Reduction = "mean"
-
-    def activation(self, logits: Tensor) -> Tensor:
-        """Class probabilities [B, 2] of logits [B, 2]."""
-        return logits.softmax(dim=-1)
-
-    def decodes(self, logits: Tensor) -> Tensor:
-        """Predicted class, int64 [B]: COVID where its logit is strictly the larger; a tie is non-COVID."""
-        return logits.argmax(dim=-1)
-
-
-class WeightedCrossEntropy(_Loss):
-    """Eq. (4) as a module; `beta` as in `weighted_cross_entropy`, checked when the module is made.
-
-    The released code computes the same from a softmax output clipped to [1e-7, 1 - 1e-7], where the gradient
-    stops, and scales it by half the batch size, to which Adam is all but indifferent.
-    """
-
-    weight: Tensor
-
-    def __init__(self, beta: float | Sequence[float] | Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", class_weights(beta))
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of logits [B, C] for integer targets [B]."""
-        return _weighted(logits, target, self.weight, self.reduction)
-
-    def extra_repr(self) -> str:
-        """The class weights, for the module's printed form."""
-        return f"weight={self.weight.tolist()}"
-
-
-class LinearProbabilityLoss(_Loss):
-    """`linear_probability_loss` as a module: what the released code minimises where beta is none."""
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of logits [B, 2] for integer targets [B]."""
-        return linear_probability_loss(logits, target, self.reduction)
-
-
-def build_loss(beta: float | None, loss_without_beta: str) -> nn.Module:
-    """The loss of a run: Eq. (4) where beta is given, else the protocol's loss without beta.
-
-    loss_without_beta: "cross_entropy" for Eq. (3), "linear" for the released code's baseline. Works as a fastai
-    `loss_func`. Raises ParameterError for another name or a beta that is not positive and finite.
-    """
-    if loss_without_beta not in ("cross_entropy", "linear"):
-        raise ParameterError(f"unknown loss_without_beta '{loss_without_beta}': choose cross_entropy or linear.")
-    if beta is not None:
-        return WeightedCrossEntropy(float(beta))
-    return LinearProbabilityLoss() if loss_without_beta == "linear" else WeightedCrossEntropy(1.0)
+    return reduce(_pick(wrong + math.log1p(math.exp(-1.0)), target), reduction)
 
 
 def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
@@ -160,14 +101,6 @@ def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
     if weight.ndim != 1 or len(weight) < 2 or not weight.isfinite().all() or (weight < 0).any() or not weight.any():
         raise ParameterError("a vector beta must hold a finite weight of at least 0 for each class, and one above 0.")
     return weight
-
-
-def _weighted(logits: Tensor, target: Tensor, weight: Tensor, reduction: Reduction) -> Tensor:
-    losses = _class_losses(logits)
-    if losses.shape[1] != len(weight):
-        counts = f"{len(weight)} class weights but the logits {losses.shape[1]} classes"
-        raise ParameterError(f"beta holds {counts}: give one weight a class.")
-    return _reduce(_pick(losses * weight.to(losses), target), reduction)
 
 
 def _class_losses(logits: Tensor) -> Tensor:
@@ -220,7 +153,8 @@ def _pick(values: Tensor, target: Tensor) -> Tensor:
     return values.gather(1, _plain(target).long().unsqueeze(1)).squeeze(1)
 
 
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+    """Losses [B] as their mean, their sum or as they are; an empty batch has mean 0. Raises ParameterError."""
     if reduction == "none":
         return losses
     if reduction not in ("mean", "sum"):

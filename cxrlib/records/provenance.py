@@ -20,16 +20,12 @@ from cxrlib.storage import digest
 
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
-    "acnn", "augmentation", "head", "images", "imbalance", "learner", "loaders", "losses", "networks",
-    "precision", "pretraining", "protocols", "runs", "samples", "segmentation", "store",
+    "data/samples", "images/augmentation", "images/decoding", "images/equalisation", "losses/alternatives",
+    "losses/criterion", "losses/weighted", "networks/acnn", "networks/classifier", "networks/heads", "training/callbacks",
+    "training/loaders", "training/pretraining", "training/segmentation", "training/train",
 )  # fmt: skip
 
-EQUIVALENT: dict[str, str] = {
-    "fe96d93a6b68efff": "before alternative losses, VGG-19 and lung segmentation; ResNet-50 combined clean with β 0.75 and "
-    "SqueezeNet clean, profile cpu, trained again: identical predictions",
-    "693c5a03779cd1f4": "before lung segmentation; ResNet-50 combined clean with the focal loss, profile cpu, trained "
-    "again: identical predictions",
-}
+EQUIVALENT: dict[str, str] = {}
 """Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
 
 A digest enters only after runs recorded with that code have been trained again with the present code on the same
@@ -63,6 +59,11 @@ def training_code() -> str:
     return digest({name: _statements(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
 
 
+def code_digest(path: Path) -> str:
+    """Digest of the statements of one module; comments, docstrings and layout do not count."""
+    return digest(_statements(path))[:16]
+
+
 def _statements(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -93,6 +94,17 @@ def machine(device: torch.device | None = None) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{cpu_name()}, {threads} thread{'s' * (threads > 1)}"
+
+
+def cuda_versions(device: torch.device) -> dict[str, str] | None:
+    """CUDA, cuDNN and driver of a GPU; None for a CPU."""
+    if device.type != "cuda":
+        return None
+    try:
+        driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except OSError:
+        driver = "not known"
+    return {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version()), "driver": driver}
 
 
 def versions() -> dict[str, str]:
@@ -134,4 +146,5 @@ class Stopwatch:
             "platform": platform.platform(aliased=True, terse=True),
             "machine": machine(self.device),
             "device": self.device.type,
+            "cuda": cuda_versions(self.device),
         }

@@ -1,25 +1,31 @@
-"""A run's record: `results/runs/<key>/`, written once, checked whenever it is read.
+"""A run's record: `results/runs/<key>/`, written once in one step, verified whenever it is read.
 
-The key names the run for people and ends in a digest of its config and its inputs (data and initial
-weights), so a record cannot be mistaken for another's.
+Three files: `record.json` (config, inputs, metrics, provenance and the SHA-256 of the other two), `history.csv`,
+`predictions.parquet`. `SHA256SUMS` beside the folders names the SHA-256 of every `record.json`, so that an edited record is
+found (`sha256sum -c SHA256SUMS` finds it too). The key names a run for people and ends in a digest of its config and inputs.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cxrlib.config import RUN_PARAMETER, RunConfig
-from cxrlib.errors import ParameterError, RecordError
-from cxrlib.paths import results_root
+from cxrlib.config import RunConfig, checked
+from cxrlib.errors import CxrError, RecordError
+from cxrlib.names import beta_text
+from cxrlib.paths import cache_root, results_root
 from cxrlib.records.provenance import EQUIVALENT, training_code
-from cxrlib.storage import atomic_path, digest
+from cxrlib.records.verify import check_history, check_metrics, check_predictions
+from cxrlib.storage import atomic_path, digest, file_digest, lock
 
-FORMAT = 1
-PREDICTION_COLUMNS = ("split", "image_id", "component", "overlap", "label", "logit", "probability")
+FORMAT = 3
+SUMS = "SHA256SUMS"
+FILES = ("history.csv", "predictions.parquet")
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,8 @@ class Record:
 
     config: RunConfig
     inputs: Mapping[str, str | None]  # digests of the edition (data), the images drawn (samples), the initial weights
-    metrics: Mapping[str, Any]
-    predictions: pd.DataFrame  # PREDICTION_COLUMNS, a row per validation and test image
+    metrics: Mapping[str, Any]  # see `records.evaluate`
+    predictions: pd.DataFrame  # verify.PREDICTIONS, a row per validation and test image
     history: pd.DataFrame  # a row an epoch
     provenance: Mapping[str, Any]
 
@@ -39,6 +45,11 @@ class Record:
         return run_key(self.config, self.inputs)
 
     @property
+    def degenerate(self) -> str | None:
+        """Why the network learned nothing, or None; such a run enters no pool and no pair."""
+        return self.metrics["degenerate"]
+
+    @property
     def current(self) -> bool:
         """Whether the training code is still the one that made this record, or computes the same; see `EQUIVALENT`."""
         return self.provenance["training_code"] in (training_code(), *EQUIVALENT)
@@ -46,15 +57,15 @@ class Record:
     @property
     def machine(self) -> str:
         """The processor or GPU that made this record, and its threads."""
-        return str(self.provenance["machine"]).replace(", 1 threads", ", 1 thread")  # early records' spelling
+        return str(self.provenance["machine"])
 
     @property
     def source(self) -> str:
         """Where the numbers come from, in one line, for the foot of a figure or table."""
         c = self.config
-        data = f"{c.edition} edition {str(self.inputs['data'])[:12]}"
         return (
-            f"{data} · protocol {c.protocol} · seed {c.seed} · {c.image_size} px · profile {c.profile} · {self.machine}"
+            f"{c.edition} edition {str(self.inputs['data'])[:12]} · protocol {c.protocol} · draw {c.draw_seed}, seed {c.seed} · "
+            f"{c.image_size} px · profile {c.profile} · {c.precision} · {self.machine}"
         )
 
     def test(self) -> pd.DataFrame:
@@ -66,90 +77,126 @@ class Record:
         return self.predictions[self.predictions["split"] == "valid"].reset_index(drop=True)
 
 
+class _File(BaseModel):
+    """What `record.json` must hold."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal[3]
+    config: dict[str, Any]
+    inputs: dict[str, str | None]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    files: dict[str, str]
+
+
 def run_key(config: RunConfig, inputs: Mapping[str, str | None]) -> str:
-    """Readable name of a run plus 12 hexadecimal digits of the digest of config and inputs.
-
-    Fields at their default do not enter the digest, so a field that is added later leaves old keys as they are.
-    """
-    settings = {name: value for name, value in config.to_dict().items() if value != RUN_PARAMETER[name].default}
-    identity = digest({"format": FORMAT, "config": settings, "inputs": dict(inputs)})[:12]
-    weight = "betanone" if config.beta is None else f"beta{config.beta:g}"
-    protocol = config.protocol.replace("=", ".")
-    parts = (
-        config.profile,
-        config.edition,
-        config.cohort,
-        config.model,
-        config.pretraining,
-        weight if config.loss == "wce" else config.loss,
-        *([] if config.preparation == "minmax" else [config.preparation]),
-        protocol,
-        f"s{config.seed}",
-    )
-    return "-".join((*parts, identity))
+    """Readable name of a run plus 12 hexadecimal digits of the digest of config and inputs."""
+    identity = digest({"format": FORMAT, "config": config.model_dump(), "inputs": dict(inputs)})[:12]
+    weight = f"beta{beta_text(config.beta)}" if config.loss == "wce" else config.loss
+    parts = (config.profile, config.edition, config.cohort, config.model, config.pretraining, weight)
+    return "-".join((*parts, config.protocol.replace("=", "."), f"d{config.draw_seed}s{config.seed}", identity))
 
 
-def run_folder(key: str) -> Path:
-    """Folder of the record with this key, whether or not it exists."""
-    return results_root() / "runs" / key
+def runs_root(config: RunConfig) -> Path:
+    """Folder of a config's record: `results/runs` for the study, `results/local` for profile quick and own data."""
+    return results_root() / ("local" if config.profile == "quick" or config.edition == "own" else "runs")
 
 
-def save_record(record: Record) -> Path:
-    """Write `record` in one step (all files or none) and return its folder; an old one is replaced."""
-    target = run_folder(record.key)
-    with atomic_path(target, "config.json") as folder:
-        folder.mkdir()
-        _write_json(
-            folder / "config.json", {"format": FORMAT, "config": record.config.to_dict(), "inputs": dict(record.inputs)}
-        )
-        _write_json(folder / "metrics.json", record.metrics)
-        _write_json(folder / "provenance.json", record.provenance)
-        record.history.to_csv(folder / "history.csv", index=False, float_format="%.8g")
-        record.predictions.to_parquet(folder / "predictions.parquet", index=False, compression="zstd")
-    return target
+def run_folder(config: RunConfig, inputs: Mapping[str, str | None]) -> Path:
+    """Folder of the record of a run, whether or not it exists."""
+    return runs_root(config) / run_key(config, inputs)
+
+
+def save_record(record: Record, root: Path | None = None) -> Path:
+    """Write `record` in one step, list its digest, and return its folder; an old record of the same run is replaced."""
+    folder = (root or runs_root(record.config)) / record.key
+    with lock(cache_root() / "locks" / digest(str(folder.parent))[:16]):
+        with atomic_path(folder, marker="record.json") as part:
+            part.mkdir()
+            record.history.to_csv(part / "history.csv", index=False, float_format="%.8g")
+            record.predictions.to_parquet(part / "predictions.parquet", index=False, compression="zstd")
+            stored = {
+                "format": FORMAT,
+                "config": record.config.model_dump(),
+                "inputs": dict(record.inputs),
+                "metrics": record.metrics,
+                "provenance": record.provenance,
+                "files": {name: file_digest(part / name) for name in FILES},
+            }
+            (part / "record.json").write_text(json.dumps(stored, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        sums = _sums(folder.parent) | {record.key: file_digest(folder / "record.json")}
+        with atomic_path(folder.parent / SUMS) as listing:
+            listing.write_text("".join(f"{sha}  {key}/record.json\n" for key, sha in sorted(sums.items())))
+    return folder
 
 
 def load_record(folder: Path) -> Record:
-    """The record in `folder`; raises RecordError if a file is missing or its content does not fit its key."""
+    """The record in `folder`, verified: digests, format, schema, key, and metrics recomputed from the predictions.
+
+    Raises RecordError that names the record and says what is wrong.
+    """
+    listed = _sums(folder.parent).get(folder.name)
     try:
-        stored = json.loads((folder / "config.json").read_text())
-        config = RunConfig.from_dict(stored["config"])
-        record = Record(
-            config=config,
-            inputs=stored["inputs"],
-            metrics=json.loads((folder / "metrics.json").read_text()),
-            predictions=pd.read_parquet(folder / "predictions.parquet"),
-            history=pd.read_csv(folder / "history.csv"),
-            provenance=json.loads((folder / "provenance.json").read_text()),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error) if isinstance(error, ParameterError) else f"{type(error).__name__}: {error}"
-        raise RecordError(
-            f"record {folder.name} cannot be read ({reason}); delete its folder and run it again."
-        ) from error
-    if record.key != folder.name:
-        raise RecordError(
-            f"record {folder.name} holds another run's config or inputs ({record.key}); delete its folder and run it again."
-        )
-    missing = set(PREDICTION_COLUMNS) - set(record.predictions.columns)
-    if missing:
-        raise RecordError(
-            f"record {folder.name} lacks the prediction columns {', '.join(sorted(missing))}; delete its folder and run it again."
-        )
+        found = file_digest(folder / "record.json")
+    except OSError as error:
+        raise _damaged(folder, f"record.json cannot be read, {error.strerror}") from error
+    if listed is None:
+        raise _damaged(folder, f"it is not listed in {SUMS}")
+    if found != listed:
+        raise _damaged(folder, f"record.json is not the one listed in {SUMS}")
+    return _load(folder, found)
+
+
+@lru_cache(maxsize=2048)
+def _load(folder: Path, sha256: str) -> Record:
+    """The record whose record.json has this digest; read once a process."""
+    try:
+        stored = _File.model_validate_json((folder / "record.json").read_bytes())
+        for name in FILES:
+            if file_digest(folder / name) != stored.files.get(name):
+                raise _damaged(folder, f"{name} is not the file that was recorded")
+        config = checked(RunConfig, stored.config)
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        history = pd.read_csv(folder / "history.csv")
+        record = Record(config, stored.inputs, stored.metrics, predictions, history, stored.provenance)
+        if record.key != folder.name:
+            raise _damaged(folder, f"it holds another run's config or inputs ({record.key})")
+        check_predictions(predictions)
+        check_history(history, stored.provenance)
+        check_metrics(predictions, stored.metrics)
+    except RecordError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(folder, f"record.json: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, ValueError, KeyError, TypeError, CxrError) as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
     return record
 
 
 def find_record(config: RunConfig, inputs: Mapping[str, str | None]) -> Record | None:
-    """The record of a run, or None if it has not been run."""
-    folder = run_folder(run_key(config, inputs))
-    return load_record(folder) if folder.is_dir() else None
+    """The record of a run, or None if it has not been run; raises RecordError for a damaged one."""
+    folder = run_folder(config, inputs)
+    return load_record(folder) if folder.is_dir() and folder.name in _sums(folder.parent) else None
 
 
-def all_records(**wanted: Any) -> list[Record]:
-    """Every record under `results/runs`, sorted by key; keyword arguments select by config field."""
-    root = results_root() / "runs"
-    folders = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
-    records = (load_record(folder) for folder in folders)
+def read_records(root: Path | None = None) -> tuple[list[Record], list[str]]:
+    """Every record under `root` (default `results/runs`), sorted by key, and a sentence for each that was set aside."""
+    root = root or results_root() / "runs"
+    records, aside = [], []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith(".")):
+        try:
+            records.append(load_record(folder))
+        except RecordError as error:
+            aside.append(str(error))
+    for key in sorted(set(_sums(root)) - {path.name for path in root.glob("*")}):
+        aside.append(f"record {key} is listed in {SUMS} but missing: restore its folder, or run it again.")
+    return records, aside
+
+
+def select(records: Iterable[Record], **wanted: Any) -> list[Record]:
+    """The records whose config has these values."""
     return [r for r in records if all(getattr(r.config, name) == value for name, value in wanted.items())]
 
 
@@ -157,18 +204,20 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: config, main metrics on the test set at threshold 0.5, and where they come from."""
     rows = []
     for record in records:
-        metrics, provenance = record.metrics["test"], record.provenance
+        test, names = (
+            record.metrics["test"],
+            ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc"),
+        )
         rows.append(
             {
-                **record.config.to_dict(),
-                **{name: metrics[name] for name in ("tp", "fn", "tn", "fp")},
-                **{
-                    name: metrics[name]
-                    for name in ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
-                },
+                **record.config.model_dump(),
+                **{name: test[name] for name in ("tp", "fn", "tn", "fp", *names)},
+                "within_source": record.metrics["within_source"]["value"],
+                "source_among_negatives": record.metrics["source_among_negatives"]["value"],
+                "degenerate": record.degenerate,
                 "data": str(record.inputs["data"])[:12],
-                "machine": provenance["machine"],
-                "wall_s": provenance["wall_s"],
+                "machine": record.machine,
+                "wall_s": record.provenance["wall_s"],
                 "current": record.current,
                 "key": record.key,
             }
@@ -176,5 +225,16 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def _sums(root: Path) -> dict[str, str]:
+    """The listed SHA-256 of each record's `record.json`, by key."""
+    path = root / SUMS
+    if not path.is_file():
+        return {}
+    pairs = (line.split("  ", 1) for line in path.read_text().splitlines() if "  " in line)
+    return {name.removesuffix("/record.json"): sha for sha, name in pairs}
+
+
+def _damaged(folder: Path, reason: str) -> RecordError:
+    return RecordError(
+        f"record {folder.name} is set aside: {reason}; restore it from version control, or run it again."
+    )

@@ -1,4 +1,4 @@
-"""The study's grid, declared once: Table II under three protocols, a sweep over beta, several seeds."""
+"""The study's grid, declared once: which configurations are run, how often, in the order of their worth."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,94 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrlib.analysis.released import factor_settings
 from cxrlib.config import LOSSES, PREPARATIONS, RunConfig
 from cxrlib.errors import ParameterError
 from cxrlib.paper.tables import BASELINES, TABLE_2, PaperRow
 from cxrlib.protocols import PROTOCOLS
+from cxrlib.training.configure import run_config
 
-BETA_SWEEP = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-PARTS = ("combined", "augmented", "sweep", "factorial", "alternatives", "related")
-"""Parts of the grid, in the order of their worth; the baselines of Minaee et al. belong to the first."""
+BETAS = (None, 0.25, 0.5, 0.75, 1.5, 2.0, 4.0)
+"""Weights of the powered study and of the sweep; None is plain cross-entropy, which beta = 1 equals."""
 
 BEST = max(TABLE_2, key=lambda row: row.bacc)
 """The paper's best row."""
+
+FACTORS = ("loss_without_beta=linear", "checkpoint=last", "split_order=before", "normalisation=weights")
+"""Single differences between the text and the released code, as overrides of the protocol `paper`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the grid: its settings, and over how many draws of the images and seeds of the training it repeats."""
+
+    title: str
+    settings: tuple[dict[str, Any], ...]
+    draws: int = 1
+    seeds: int = 1
+
+
+def _row(row: PaperRow) -> dict[str, Any]:
+    return {"cohort": row.cohort, "model": row.model, "pretraining": row.pretraining, "beta": row.beta}
+
+
+def _over(base: dict[str, Any], **values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """`base` with every combination of the values of some fields, the last varying fastest."""
+    found = [base]
+    for name, options in values.items():
+        found = [{**settings, name: option} for settings in found for option in options]
+    return tuple(found)
+
+
+def _under(rows: Sequence[PaperRow], **more: Any) -> tuple[dict[str, Any], ...]:
+    return tuple({**_row(row), **more, "protocol": protocol} for row in rows for protocol in reversed(PROTOCOLS))
+
+
+_SQUEEZENET = {"cohort": "combined", "model": "squeezenet", "pretraining": "imagenet", "head": "native"}
+_PLAIN = {**_row(BEST), "beta": None}
+_COMBINED, _AUGMENTED = ([row for row in TABLE_2 if row.cohort == name] for name in ("combined", "augmented"))
+_MAIN = [row for row in _COMBINED if (row.model, row.pretraining) in (("resnet50", "imagenet"), ("acnn", "none"))]
+_OTHERS = [row for row in _COMBINED if row not in _MAIN]
+
+PARTS: dict[str, Part] = {
+    "powered": Part(
+        "the weight, the protocol and the noise of training, on SqueezeNet with its own classifier",
+        _over(_SQUEEZENET, protocol=("clean", "paper", "released"), beta=BETAS), draws=2, seeds=5,
+    ),
+    "main": Part("ResNet-50 from ImageNet and ACNN on the combined cohort", _under(_MAIN), seeds=3),
+    "baselines": Part("the two baselines of Minaee et al. [3]", _under(BASELINES, recipe="deepcovid", head="native")),
+    "pilot": Part(
+        "what lets a gradient through: ResNet-50 from random weights",
+        (
+            {**_PLAIN, "pretraining": "none", "protocol": "clean", "head": "native"},
+            {**_PLAIN, "pretraining": "none", "protocol": "clean"},
+            {**_PLAIN, "pretraining": "none", "protocol": "clean", "batch_size": 64, "batch_norm": "keras"},
+            {**_PLAIN, "pretraining": "none", "protocol": "clean", "image_size": 128},
+            {**_SQUEEZENET, "beta": None, "protocol": "clean", "head": "released"},
+        ),
+    ),
+    "heads": Part(
+        "the head alone: ResNet-50 from ImageNet under its own classifier", _over({**_PLAIN, "head": "native"}, protocol=("clean", "paper", "released"), beta=(None, 0.75)),
+    ),
+    "factors": Part(
+        "single differences between text and released code, on SqueezeNet",
+        (
+            *_over({**_SQUEEZENET, "beta": None}, protocol=[f"paper+{f}" for f in FACTORS if f != "split_order=before"]),
+            *_over({**_SQUEEZENET, "beta": None, "cohort": "augmented"}, protocol=("paper", "paper+split_order=before")),
+        ),
+        draws=2, seeds=5,
+    ),
+    "combined": Part("the other rows of the combined cohort", _under(_OTHERS)),
+    "augmented": Part("the rows of COVIDX-Ray-5K, augmented", _under(_AUGMENTED)),
+    "sweep": Part("the weight on ResNet-50", _over({**_row(BEST), "protocol": "clean"}, beta=BETAS)),
+    "alternatives": Part(
+        "alternatives to the weight, on SqueezeNet", _over({**_SQUEEZENET, "beta": None, "protocol": "clean"}, loss=LOSSES[1:]), draws=2, seeds=5,
+    ),
+    "preparations": Part(
+        "what is done to the pixels first, on SqueezeNet",
+        _over({**_SQUEEZENET, "beta": None, "protocol": "clean"}, preparation=PREPARATIONS[1:]), draws=2, seeds=3,
+    ),
+}  # fmt: skip
+"""The grid, a part a question, in the order in which the parts are worth running."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +104,41 @@ class Cell:
     config: RunConfig
 
 
-def cells(profile: str, edition: str, seeds: int, parts: Sequence[str] = PARTS, licences: str = "any") -> list[Cell]:
-    """The grid's cells in the order they are worth running: by seed, part, row and protocol; each config once.
+def cells(
+    profile: str = "cpu",
+    edition: str = "open",
+    parts: Sequence[str] = tuple(PARTS),
+    draws: int | None = None,
+    seeds: int | None = None,
+    licences: str = "any",
+    precision: str = "auto",
+) -> list[Cell]:
+    """The cells of some parts, each config once: by part, then draw and seed, then setting.
 
-    `seeds` counts from seed 0; every cell gets the same ones.
+    `draws` and `seeds`: how many of each, counted from 0, in place of what the part declares. Raises ParameterError for an
+    unknown part or a number below 1.
     """
+    for name, number in (("draws", draws), ("seeds", seeds)):
+        if number is not None and number < 1:
+            raise ParameterError(f"{name} = {number} is not allowed: {name} must be a whole number of at least 1.")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise ParameterError(f"unknown part '{unknown[0]}' of the grid: choose among {', '.join(PARTS)}.")
+    common = {"profile": profile, "edition": edition, "licences": licences, "precision": precision}
     found: dict[RunConfig, Cell] = {}
-    for seed in range(seeds):
-        for part in parts:
-            for settings in _settings(part):
-                config = RunConfig.create(profile=profile, edition=edition, licences=licences, seed=seed, **settings)
-                found.setdefault(config, Cell(part, config))
+    for name in parts:
+        part = PARTS[name]
+        for settings in _repeated(part.settings, draws or part.draws, seeds or part.seeds):
+            config = run_config(**common, **settings)
+            found.setdefault(config, Cell(name, config))
     return list(found.values())
 
 
-def own_cells(path: Path, profile: str, edition: str, seeds: int, licences: str = "any") -> list[Cell]:
-    """The cells of a grid of one's own, for every seed; the part is the file's name without its ending.
+def listed_cells(path: Path, **common: Any) -> list[Cell]:
+    """The cells of a grid listed in a file; the part is the file's name without its ending.
 
-    `path` is a JSON file: a list of objects, each with parameters of `RunConfig.create` as in the notebooks; what an
-    object does not set comes from `profile`, `edition` and `licences`. Raises ParameterError for another content.
+    `path` is a JSON file: a list of objects, each with parameters of `RunParameters`; what an object does not set comes from
+    `common`. Raises ParameterError for another content.
     """
     try:
         listed = json.loads(path.read_text())
@@ -54,45 +146,12 @@ def own_cells(path: Path, profile: str, edition: str, seeds: int, licences: str 
         raise ParameterError(f"the grid {path.name} cannot be read ({error}): give a JSON file.") from error
     if not isinstance(listed, list) or not listed or not all(isinstance(settings, dict) for settings in listed):
         raise ParameterError(f"the grid {path.name} must hold a JSON list of objects, each with a run's parameters.")
-    found: dict[RunConfig, Cell] = {}
+    configs = [run_config(**{**common, **settings}) for settings in listed]
+    return [Cell(path.stem, config) for config in dict.fromkeys(configs)]
+
+
+def _repeated(settings: Sequence[dict[str, Any]], draws: int, seeds: int) -> Iterator[dict[str, Any]]:
     for seed in range(seeds):
-        for settings in listed:
-            common = {"profile": profile, "edition": edition, "licences": licences, "seed": seed}
-            config = RunConfig.create(**{**common, **settings})
-            found.setdefault(config, Cell(path.stem, config))
-    return list(found.values())
-
-
-def standard(config: RunConfig) -> bool:
-    """Whether a config is a profile's own: nothing set by hand but what names a cell of the grid.
-
-    Only such runs stand in one table; a run with fewer epochs or other pixels than its profile's does not.
-    """
-    named = ("profile", "edition", "licences", "cohort", "model", "pretraining", "beta", "protocol", "seed")
-    return config == RunConfig.create(**{name: getattr(config, name) for name in named})
-
-
-def _settings(part: str) -> Iterator[dict[str, Any]]:
-    if part == "sweep":
-        for beta in BETA_SWEEP:
-            yield {**_of(BEST), "beta": beta, "protocol": "clean"}
-        return
-    if part == "alternatives":
-        for loss in LOSSES[1:]:
-            yield {**_of(BEST), "beta": None, "loss": loss, "protocol": "clean"}
-        return
-    if part == "related":
-        for preparation in PREPARATIONS[:0:-1]:
-            yield {**_of(BEST), "beta": None, "preparation": preparation, "protocol": "clean"}
-        return
-    if part == "factorial":
-        yield from factor_settings()
-        return
-    rows = sorted((row for row in TABLE_2 if row.cohort == part), key=lambda row: row != BEST)
-    for row in (*rows, *(BASELINES if part == "combined" else ())):
-        for protocol in reversed(PROTOCOLS):
-            yield {**_of(row), "protocol": protocol}
-
-
-def _of(row: PaperRow) -> dict[str, Any]:
-    return {"cohort": row.cohort, "model": row.model, "pretraining": row.pretraining, "beta": row.beta}
+        for draw in range(draws):
+            for values in settings:
+                yield {**values, "draw_seed": draw, "seed": seed}

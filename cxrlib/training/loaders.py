@@ -20,7 +20,8 @@ RESIDENT_SHARE = 0.25  # of a GPU's free memory that the images may fill; beyond
 class ArrayLoader(DataLoader):
     """Batches (images float32 [B, 1, S, S] in [0, 1], labels int64 [B]) on a device, from uint8 [N, S, S].
 
-    Without labels a batch is (images,). uint8 travels, the conversion to float happens on the device; on a
+    A frozen trunk's features, floating-point [N, C, H, W], come as float32 [B, C, H, W] instead. Without labels a batch
+    is (images,). uint8 travels, the conversion to float happens on the device; on a
     GPU with room for them all images move there once. Shuffled, epoch e has the order that `seed` and e
     fix; `one_batch` does not advance e. A last batch of a single image, on which batch normalisation
     fails, joins the batch before it, so no image is left out. With `weights` [N], the chance of each image, a shuffled
@@ -40,7 +41,8 @@ class ArrayLoader(DataLoader):
         transforms: Sequence[Any] = (),
         weights: np.ndarray | None = None,
     ) -> None:
-        if images.dtype != np.uint8 or images.ndim != 3 or len(images) == 0:
+        pixels, maps = (images.dtype == np.uint8, 3), (np.issubdtype(images.dtype, np.floating), 4)
+        if not any(fits and images.ndim == axes for fits, axes in (pixels, maps)) or len(images) == 0:
             raise DataError(f"a loader takes uint8 images [N, S, S], N > 0, not {images.dtype} {list(images.shape)}.")
         if labels is not None and np.shape(labels) != (len(images),):
             raise DataError(f"there are {len(images)} images but labels of shape {list(np.shape(labels))}.")
@@ -100,7 +102,9 @@ class ArrayLoader(DataLoader):
         return sizes
 
     def _batch(self, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        images = self._to_device(self.images[index]).unsqueeze(1).to(torch.float32).div_(255.0)
+        images = self._to_device(self.images[index]).to(torch.float32)
+        if self.images.dtype == torch.uint8:
+            images = images.unsqueeze(1).div_(255.0)
         if self.transforms:
             for transform in self.transforms:
                 images = transform(TensorImage(images), split_idx=0)
@@ -110,13 +114,14 @@ class ArrayLoader(DataLoader):
         return images, self._to_device(self.labels[index])
 
     def _to_device(self, part: torch.Tensor) -> torch.Tensor:
-        if part.device == self.device or self.device.type == "cpu":
+        """`part` on the loader's device; only a tensor in host memory can be pinned, and only a GPU gains by it."""
+        if part.is_cuda or self.device.type == "cpu":
             return part.to(self.device)
         return part.pin_memory().to(self.device, non_blocking=True)
 
     def _place(self) -> None:
         """Move all images and labels to the loader's GPU if they are not there and there is room."""
-        if self.device.type != "cuda" or self.images.device == self.device:
+        if self.device.type != "cuda" or self.images.is_cuda:
             return
         free, _ = torch.cuda.mem_get_info(self.device)
         if self.images.nbytes <= RESIDENT_SHARE * free:
@@ -146,14 +151,6 @@ def make_loaders(
     )
     valid = ArrayLoader(x_valid, y_valid, 2 * batch_size, device=device)
     return DataLoaders(train, valid, device=torch.device(device))
-
-
-def test_loader(x: np.ndarray, batch_size: int, device: torch.device | str) -> ArrayLoader:
-    """Batches (images,) of uint8 images [N, S, S] in their order, for prediction."""
-    return ArrayLoader(x, None, batch_size, device=device)
-
-
-test_loader.__test__ = False  # type: ignore[attr-defined]  # pytest must not collect it where it is imported
 
 
 def _shared(images: np.ndarray) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Lung segmentation before classification, as Tartaglione et al. (2020) prepare their images: a small U-Net of our own.
 
-Trained on the lung masks at hand (see `shortcuts.regions`), at the size of the images it is used on. Published masks of
+Trained on the lung masks at hand (see `data.masks`), at the size of the images it is used on. Published masks of
 radiographs were drawn by another network, so agreement with them is agreement with that network.
 """
 
@@ -12,44 +12,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.model_selection import GroupShuffleSplit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from cxrlib.analysis.shortcuts.overlap import linked
-from cxrlib.analysis.shortcuts.regions import has_mask, lung_masks
 from cxrlib.data.editions import Edition
+from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.errors import DataError
+from cxrlib.images.equalisation import equalised
 from cxrlib.images.store import open_store
+from cxrlib.networks.unet import UNet
 
-WIDTHS = (16, 32, 64)
 FEWEST, MOST = 40, 240  # images with masks to train on
 _BATCH = 16
 
 Pixels = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
-
-
-class UNet(nn.Module):
-    """U-Net (Ronneberger et al., 2015) with three levels: images float [B, 1, S, S] in [0, 1] to lung logits of that shape.
-
-    Each level is two 3x3 convolutions with BatchNorm; down by max pooling, up by bilinear interpolation. S a multiple of 4.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        first, second, third = WIDTHS
-        self.down1, self.down2, self.bottom = _block(1, first), _block(first, second), _block(second, third)
-        self.up2, self.up1 = _block(third + second, second), _block(second + first, first)
-        self.last = nn.Conv2d(first, 1, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of "this pixel is lung", float [B, 1, S, S]."""
-        fine = self.down1(images)
-        middle = self.down2(F.max_pool2d(fine, 2))
-        coarse = self.bottom(F.max_pool2d(middle, 2))
-        middle = self.up2(torch.cat([_double(coarse), middle], dim=1))
-        logits: Tensor = self.last(self.up1(torch.cat([_double(middle), fine], dim=1)))
-        return logits
 
 
 @dataclass(frozen=True)
@@ -75,21 +52,6 @@ class Segmenter:
         return np.where(self.lungs(pixels), equalised(pixels), np.uint8(0))
 
 
-def equalised(pixels: Pixels) -> Pixels:
-    """Each image with its histogram equalised, uint8 [N, S, S]: a grey becomes its share of darker pixels, darkest 0.
-
-    Exact at any size; PIL's and torchvision's step is a whole number and saturates on images of few pixels.
-    """
-    n, area = len(pixels), pixels[0].size
-    flat = pixels.reshape(n, area).astype(np.int64)
-    counts = np.bincount((flat + 256 * np.arange(n)[:, None]).ravel(), minlength=256 * n).reshape(n, 256)
-    below = counts.cumsum(axis=1)
-    least = np.take_along_axis(counts, flat.min(axis=1, keepdims=True), axis=1)
-    share = np.divide(below - least, area - least, out=np.zeros((n, 256)), where=area > least)
-    levels = np.rint(255 * share.clip(0)).astype(np.uint8)
-    return np.take_along_axis(levels, flat, axis=1).reshape(pixels.shape)
-
-
 def dice(found: Masks, truth: Masks) -> npt.NDArray[np.float64]:
     """Dice coefficient of each pair of masks bool [N, S, S]: twice the shared area over the sum of both; 1 for two empty ones."""
     shared = (found & truth).sum(axis=(1, 2))
@@ -105,7 +67,7 @@ def train_segmenter(
     A fifth of the components is held out for the Dice coefficient. Loss: cross-entropy plus one minus the soft Dice; Adam,
     1e-3. Raises DataError where fewer than FEWEST images have masks.
     """
-    table = linked(edition)
+    table = edition.images.assign(component=edition.components)
     table = table[(table["modality"] == "X-ray") & ~table["component"].isin(set(without))]
     table = table[has_mask(table).astype(bool)].sort_values("image_id")
     table = table.sample(n=min(MOST, len(table)), random_state=seed).reset_index(drop=True)
@@ -148,14 +110,3 @@ def _loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def _batch(pixels: Pixels) -> Tensor:
     return torch.from_numpy(equalised(pixels)).unsqueeze(1).float() / 255
-
-
-def _double(images: Tensor) -> Tensor:
-    return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers)

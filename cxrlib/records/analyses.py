@@ -1,0 +1,171 @@
+"""Analyses that need images: computed where the open edition's radiographs are at hand, read from a committed table elsewhere.
+
+A table lies in `results/analyses/<name>.csv`; `<name>.json` beside it states the digest of its inputs and of the code, the
+versions, the machine and the table's SHA-256. `make verify` computes them again and compares.
+"""
+
+import inspect
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.errors import RecordError
+from cxrlib.paths import results_root
+from cxrlib.records.provenance import code_digest, code_revision, machine, versions
+from cxrlib.storage import atomic_path, digest, file_digest
+
+DIGITS = 9  # significant digits of the committed tables
+
+
+class HasImages(Protocol):
+    """What an analysis asks of an edition."""
+
+    name: str
+    digest: str
+    has_images: bool
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A registered analysis: its name, its function of an edition, and how far a recomputed number may lie off."""
+
+    name: str
+    compute: Callable[..., pd.DataFrame]
+    tolerance: float
+
+
+ANALYSES: dict[str, Analysis] = {}
+"""Every registered analysis, by name; importing the modules of `cxrlib.analysis` fills it."""
+
+
+def recorded_analysis(
+    name: str, needs_images: bool = True, tolerance: float = 1e-6
+) -> Callable[[Callable[..., pd.DataFrame]], Callable[..., pd.DataFrame]]:
+    """Record what a function of the open edition computes from pixels, and read it back where there are none.
+
+    The function takes an edition and keyword arguments with defaults. With other than the defaults, or on another edition, it
+    is simply computed. `tolerance`: relative and absolute, of numbers that `make verify` recomputes (trainings need more).
+    The frame's `attrs["source"]` says in one line whether it was recorded or computed here.
+
+    Example::
+
+        @recorded_analysis("border_probe")
+        def border_probe(edition: Edition, size: int = 96) -> pd.DataFrame: ...
+    """
+
+    def decorate(function: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+        analysis = Analysis(name, function, tolerance)
+        ANALYSES[name] = analysis
+
+        @wraps(function)
+        def call(edition: HasImages, **changes: Any) -> pd.DataFrame:
+            defaults = {k: p.default for k, p in inspect.signature(function).parameters.items() if k in changes}
+            if edition.name != "open" or any(defaults[key] != value for key, value in changes.items()):
+                return _sourced(
+                    function(edition, **changes), f"{edition.name} edition {edition.digest[:12]}, computed here"
+                )
+            stored = _stored(analysis)
+            if stored is not None and (not edition.has_images or stored["inputs"] == inputs(analysis, edition)):
+                return read_analysis(name)
+            if not edition.has_images:
+                raise RecordError(
+                    f"the analysis {name} has no table in {_folder()} and the open edition's images are not at hand: restore "
+                    f"{name}.csv and {name}.json from version control, or set CXR_DATA."
+                )
+            return record(analysis, edition)
+
+        return call
+
+    return decorate
+
+
+def inputs(analysis: Analysis, edition: HasImages) -> dict[str, str]:
+    """Digests of what the analysis starts from: the edition, and the module it is written in."""
+    return {"data": edition.digest, "code": code_digest(Path(inspect.getfile(analysis.compute)))}
+
+
+def record(analysis: Analysis, edition: HasImages) -> pd.DataFrame:
+    """Compute an analysis, write its table and what it was made from, and return it as it will be read."""
+    print(f"analysis {analysis.name}: computing", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    table = analysis.compute(edition)
+    with atomic_path(_folder() / f"{analysis.name}.csv") as part:
+        table.to_csv(part, index=False, float_format=f"%.{DIGITS}g")
+        sha256 = file_digest(part)
+    stated = {
+        "inputs": inputs(analysis, edition),
+        "table_sha256": sha256,
+        "tolerance": analysis.tolerance,
+        "seconds": round(time.perf_counter() - started, 1),
+        "code_revision": code_revision(),
+        "machine": machine(torch.device("cpu")),
+        "versions": versions(),
+    }
+    with atomic_path(_folder() / f"{analysis.name}.json") as part:
+        part.write_text(json.dumps(stated, indent=1, sort_keys=True) + "\n")
+    return read_analysis(analysis.name)
+
+
+def read_analysis(name: str) -> pd.DataFrame:
+    """The committed table of an analysis; raises RecordError if it is missing or not the one that was recorded."""
+    path = _folder() / f"{name}.csv"
+    stored = _stored(ANALYSES[name])
+    if stored is None:
+        raise RecordError(f"the analysis {name} has not been recorded: run make verify where the images are at hand.")
+    if file_digest(path) != stored["table_sha256"]:
+        raise RecordError(f"{path.name} is not the table that was recorded: restore it from version control.")
+    data = stored["inputs"]["data"][:12]
+    return _sourced(pd.read_csv(path), f"open edition {data}, recorded analysis {name}, {stored['machine']}")
+
+
+def differences(analysis: Analysis, edition: HasImages) -> str:
+    """What differs between the committed table and one computed now, in one sentence; empty where nothing does."""
+    committed, now = read_analysis(analysis.name), analysis.compute(edition)
+    if list(committed) != list(now) or len(committed) != len(now):
+        return f"{len(now)} rows of {list(now)} instead of {len(committed)} of {list(committed)}"
+    for column in committed:
+        one, other = committed[column], now[column].reset_index(drop=True)
+        if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
+            close = np.isclose(
+                one.astype(float), other.astype(float), analysis.tolerance, analysis.tolerance, equal_nan=True
+            )
+        else:
+            close = (one.astype(str).fillna("") == other.astype(str).fillna("")).to_numpy()
+        if not close.all():
+            row = int(np.flatnonzero(~close)[0])
+            return f"column {column}, row {row}: {other.iloc[row]} instead of {one.iloc[row]}"
+    return ""
+
+
+def analysis_digest(name: str) -> str:
+    """Digest of an analysis's committed table, for a page's inputs; empty where there is none."""
+    stored = _stored(ANALYSES[name])
+    return "" if stored is None else digest(stored["table_sha256"])
+
+
+def _folder() -> Path:
+    return results_root() / "analyses"
+
+
+def _stored(analysis: Analysis) -> dict[str, Any] | None:
+    path = _folder() / f"{analysis.name}.json"
+    if not path.is_file() or not path.with_suffix(".csv").is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise RecordError(f"{path.name} is damaged ({error}): restore it from version control.") from error
+
+
+def _sourced(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    table.attrs["source"] = source
+    return table

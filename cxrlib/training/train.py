@@ -1,0 +1,174 @@
+"""The one training loop, read from top to bottom: a run, the chest X-ray pretraining and own data all go through it."""
+
+import copy
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.learner import Learner
+from fastai.metrics import accuracy
+from fastai.optimizer import OptimWrapper
+from torch import nn
+
+from cxrlib.config import RunConfig
+from cxrlib.data.samples import RunSamples, Samples
+from cxrlib.losses.alternatives import Resampling
+from cxrlib.losses.criterion import Criterion, build_loss
+from cxrlib.networks.classifier import Classifier, build_network
+from cxrlib.records.provenance import Stopwatch
+from cxrlib.training.callbacks import ChannelsLast, EpochBar, KeepBest, Schedule, StopEarly
+from cxrlib.training.loaders import ArrayLoader, make_loaders
+from cxrlib.training.precision import DTYPES, best_device, make_deterministic
+
+ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-7  # Keras's defaults, which the released code leaves as they are
+_TIMED_STEPS = 3  # of which the expected duration is told
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves: the network with the kept weights, a row an epoch, the epoch kept, and its provenance."""
+
+    network: Classifier
+    history: pd.DataFrame  # epoch, train_loss, valid_loss, accuracy, kept
+    epoch_kept: int  # from 0
+    provenance: Mapping[str, Any]
+
+
+def train(
+    config: RunConfig,
+    samples: RunSamples,
+    trunk_state: Mapping[str, torch.Tensor] | None = None,
+    loss: nn.Module | None = None,
+) -> Trained:
+    """Train one network as `config` says (section VI.B of the paper) and return it with the weights its protocol keeps.
+
+    `trunk_state`: initial weights of the trunk, random where None. `loss`: a module of logits [B, 2] and labels [B] in
+    place of the config's. Under `recipe = deepcovid` the trunk is frozen, so its features are computed once and the head
+    alone is trained on them.
+    """
+    device = best_device()
+    make_deterministic()
+    watch = Stopwatch(device)
+
+    # The network: initial weights depend on the seed alone; the trunk computes in the config's precision.
+    network = build_network(
+        config.model,
+        config.image_size,
+        config.seed,
+        head=config.head,
+        trunk_state=trunk_state,
+        normalise=config.pretraining.startswith("imagenet") and config.rules.normalisation == "weights",
+        batch_norm=config.batch_norm,
+    ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.dtype = DTYPES[config.precision]
+    frozen = config.recipe == "deepcovid"
+    model: nn.Module = network.head if frozen else network
+
+    # The images: uint8 (or a frozen trunk's features) in batches whose order the seed fixes.
+    torch.manual_seed(config.seed)
+    parts = (samples.train, samples.valid)
+    x_train, x_valid = (features(network, part.pixels, device) if frozen else part.pixels for part in parts)
+    loaders = make_loaders(
+        x_train,
+        samples.train.labels,
+        x_valid,
+        samples.valid.labels,
+        batch_size=config.batch_size,
+        device=device,
+        seed=config.seed,
+        batch_augmentation=config.batch_augmentation,
+        weights=Resampling().weights(samples.train.labels) if config.loss == "resampled" else None,
+    )
+
+    # The loss, the optimiser and its schedule.
+    counts = np.bincount(samples.train.labels, minlength=2).tolist()
+    loss = loss or build_loss(config.loss, config.beta, config.rules.loss_without_beta, counts)
+    optimiser, rate = _optimiser(config)
+    callbacks = [ChannelsLast(), EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(rate)]
+    monitor = "accuracy" if frozen else "valid_loss"
+    keeper = KeepBest(monitor)
+    if config.rules.checkpoint == "best":
+        callbacks += [keeper, StopEarly(monitor=monitor, patience=config.patience)]
+
+    # Training.
+    learner = Learner(
+        loaders, model, loss, optimiser, lr=config.learning_rate, metrics=accuracy, cbs=callbacks, train_bn=True
+    )
+    _tell_duration(model, loss, loaders.train, loaders.valid, config.epochs)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(config.epochs)
+    history = pd.DataFrame(
+        [list(row) for row in learner.recorder.values], columns=list(learner.recorder.metric_names)[1:-1]
+    )
+    history.insert(0, "epoch", np.arange(len(history)))
+    kept = keeper.restore(model) if config.rules.checkpoint == "best" else len(history) - 1
+
+    provenance = watch.stop()
+    seen = len(history) * len(samples.train)
+    provenance |= {
+        "epochs_run": len(history),
+        "epoch_kept": kept,
+        "train_images_per_s": round(seen / max(provenance["wall_s"], 1e-9), 1),
+    }
+    return Trained(network, history.assign(kept=history["epoch"] == kept), kept, provenance)
+
+
+@torch.inference_mode()
+def predict(network: Classifier, part: Samples, batch_size: int = 128) -> np.ndarray:
+    """Log-odds of COVID, float32 [N]: the logit of COVID minus that of non-COVID; dropout off, batches in order."""
+    network.eval()
+    device = network.mean.device
+    batches = ArrayLoader(part.pixels, None, batch_size, device=device)
+    logits = [network(images.contiguous(memory_format=torch.channels_last)) for (images,) in batches]
+    return torch.cat([(both[:, 1] - both[:, 0]).float().cpu() for both in logits]).numpy()
+
+
+@torch.inference_mode()
+def features(network: Classifier, pixels: np.ndarray, device: torch.device, batch_size: int = 64) -> np.ndarray:
+    """Feature maps float16 [N, C, H, W] of the frozen trunk for uint8 images [N, S, S]."""
+    network.eval()
+    batches = ArrayLoader(pixels, None, batch_size, device=device)
+    maps = [network.features(images.contiguous(memory_format=torch.channels_last)) for (images,) in batches]
+    return np.concatenate([part.half().contiguous().cpu().numpy() for part in maps])
+
+
+def _optimiser(config: RunConfig) -> tuple[Any, Any]:
+    """fastai's factory of the optimiser, and the learning rate by epoch.
+
+    Adam as the paper has it, times `lr_decay` an epoch; or the recipe of Minaee et al. [3]: SGD with momentum 0.9, the
+    rate times 0.1 every 7 epochs.
+    """
+    if config.recipe == "deepcovid":
+        return (
+            partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9),
+            lambda epoch: config.learning_rate * 0.1 ** (epoch // 7),
+        )
+    betas = (config.adam_beta1, ADAM_BETA2)
+    return (
+        partial(OptimWrapper, opt=torch.optim.Adam, betas=betas, eps=ADAM_EPSILON, fused=True),
+        lambda epoch: config.learning_rate * config.lr_decay**epoch,
+    )
+
+
+def _tell_duration(
+    model: nn.Module, loss: nn.Module | Criterion, batches: ArrayLoader, valid: ArrayLoader, epochs: int
+) -> None:
+    """Say on standard error how long the training takes at most, from a few steps of a copy of the network."""
+    with torch.random.fork_rng(devices=[]):
+        trial, (images, labels) = copy.deepcopy(model).train(), batches.one_batch()
+        start = time.perf_counter()
+        for _ in range(_TIMED_STEPS):
+            loss(trial(images), labels).backward()
+        step = (time.perf_counter() - start) / _TIMED_STEPS / len(labels)
+    seconds = epochs * step * (batches.n + valid.n / 3)
+    print(
+        f"training: at most {epochs} epochs of {batches.n:,} images, about {seconds:,.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )

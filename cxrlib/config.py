@@ -7,7 +7,7 @@ models. `training.configure.run_config` turns the first into the second.
 import difflib
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -251,3 +251,25 @@ def allowed(field: FieldInfo) -> str:
                     )
         text += "".join(f" {' and '.join(bounds)}" if bounds else "")
     return text + (", or None" if optional else "")
+
+
+class Declaration(NamedTuple):
+    """One parameter as a notebook's cell, a table or an error sentence shows it."""
+
+    name: str
+    annotation: str  # 'float', or 'Optional[float]' where None is allowed
+    default: Any
+    allowed: str
+    description: str
+
+
+def declarations(model: type[Parameters]) -> list[Declaration]:
+    """The parameters of a model in the order in which they are declared."""
+    found = []
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+        kind = kinds[0].__name__ if isinstance(kinds[0], type) else "str"
+        optional = type(None) in get_args(field.annotation)
+        annotation = f"Optional[{kind}]" if optional else kind
+        found.append(Declaration(name, annotation, field.default, allowed(field), str(field.description)))
+    return found

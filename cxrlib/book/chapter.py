@@ -1,94 +1,173 @@
-"""How a chapter begins: its parameters are checked, its style set, its data edition named."""
+"""How a chapter begins: its parameters are checked before anything heavy is imported, then its data are named.
+
+`CHAPTERS` declares the parameters of every chapter; a notebook's parameters cell must declare exactly these.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from IPython.display import Markdown, display
+from pydantic import Field
 
-from cxrlib.config import MODELS, PROFILES, RUN_PARAMETER, RUN_PARAMETERS, resolve
-from cxrlib.parameters import Parameter, check_namespace
+from cxrlib.config import DataParameters, Parameters, RunParameters, Switch, notebook_parameters
 
 if TYPE_CHECKING:
     from cxrlib.data.editions import Edition
+    from cxrlib.records.record import Record
 
-_DATA = tuple(RUN_PARAMETER[name] for name in ("edition", "licences", "seed"))
-_SIZE = Parameter("image_size", int, 256, "pixels a side", low=32, high=1024)
-_RECORDS = Parameter(
-    "profile", str, "auto", "profile whose records are read; auto: the one with most", choices=("auto", *PROFILES)
-)
-_RERUN = Parameter("rerun", bool, False, "train again even if the run is recorded")
-_TABLE = (
-    Parameter("table", str, "paper", "table to audit: a CSV file, or paper for Table II"),
-    Parameter("positives", int, None, "positive test images, where the table has no such column", low=1, optional=True),
-    Parameter("negatives", int, None, "negative test images, where the table has no such column", low=1, optional=True),
-)
-_PROBES = (
-    Parameter(
-        "per_origin", int, 60, "images of each origin and class in the live probes, at most", low=10, high=10_000
-    ),
-    Parameter("image_size", int, 96, "pixels a side in the live probes", low=32, high=1024),
-)
-_OWN = (
-    Parameter("data", str, "example", "folder of images with a CSV table, a collection's name, or example for a built-in folder"),
-    Parameter("positive", str, None, "label that counts as positive; None: the labels' usual names", optional=True),
-    Parameter("output", str, None, "folder of the report; None: a temporary one", optional=True),
-    Parameter("model", str, "squeezenet", "network", choices=MODELS),
-    Parameter("beta", float, None, "weight of the positive class, Eq. (4); None: no weight", low=0.0, open_low=True,
-              high=1e6, optional=True),
-    RUN_PARAMETER["seed"],
-    Parameter("image_size", int, 64, "pixels a side", low=32, high=1024),
-    Parameter("epochs", int, 5, "at most", low=1, high=1000),
-)  # fmt: skip
+_SEED = Field(0, ge=0, le=2**31 - 1, description="of what this chapter draws at random")
+_SIZE = Field(256, ge=32, le=1024, description="pixels a side")
 
-CHAPTERS: dict[str, tuple[Parameter, ...]] = {
-    "01_datasets": (*_DATA, _SIZE),
-    "02_preprocessing": (*_DATA, _SIZE),
-    "03_models": (_SIZE,),
-    "04_wce": (RUN_PARAMETER["seed"],),
-    "05_experiments": (*RUN_PARAMETERS, _RERUN),
-    "06_discussion": (*_DATA, _RECORDS),
-    "07_audit": (*_TABLE, RUN_PARAMETER["seed"]),
-    "08_released_code": (*_DATA, _RECORDS),
-    "09_leakage_and_shortcuts": (*_DATA, _RECORDS, *_PROBES),
-    "10_beta": (*_DATA, _RECORDS),
-    "11_your_own": _OWN,
-    "12_whole_study": (*_DATA[:2], _RECORDS),
+
+class Records(DataParameters):
+    """A chapter that reads the study's records."""
+
+    seed: int = _SEED
+    profile: Literal["auto", "quick", "cpu", "full"] = Field(
+        "auto", description="profile whose records are read; auto: the one with most"
+    )
+
+
+class Images(DataParameters):
+    """A chapter that looks at images."""
+
+    seed: int = _SEED
+    image_size: int = _SIZE
+
+
+class Models(Parameters):
+    """Chapter 3."""
+
+    image_size: int = _SIZE
+
+
+class Weighted(Parameters):
+    """Chapter 4."""
+
+    seed: int = _SEED
+
+
+class Experiments(RunParameters):
+    """Chapter 5: one run, as the user asks for it."""
+
+    rerun: Switch = Field(False, description="train again even if the run is recorded")
+
+
+class Audit(Parameters):
+    """Chapter 7: a printed table."""
+
+    table: str = Field("paper", description="table to audit: a CSV file, or paper for Table II")
+    positives: int | None = Field(None, ge=1, description="positive test images, where the table has no such column")
+    negatives: int | None = Field(None, ge=1, description="negative test images, where the table has no such column")
+    seed: int = _SEED
+
+
+class Shortcuts(Records):
+    """Chapter 9: records, and probes on images."""
+
+    per_origin: int = Field(
+        60, ge=10, le=10_000, description="images of each origin and class in the live probes, at most"
+    )
+    image_size: int = Field(96, ge=32, le=1024, description="pixels a side in the live probes")
+
+
+class YourOwn(Parameters):
+    """Chapter 11: a folder of images of one's own."""
+
+    data: str = Field(
+        "example",
+        description="folder of images with a CSV table, a collection's name, or example for a built-in folder",
+    )
+    positive: str | None = Field(None, description="label that counts as positive; None: the labels' usual names")
+    output: str | None = Field(None, description="folder of the report; None: a temporary one")
+    model: str = Field("squeezenet", description="network")
+    beta: float | None = Field(None, gt=0, le=1e6, description="weight of the positive class, Eq. (4); None: no weight")
+    seed: int = _SEED
+    image_size: int = Field(64, ge=32, le=1024, description="pixels a side")
+    epochs: int = Field(5, ge=1, le=1000, description="at most")
+
+
+CHAPTERS: dict[str, type[Parameters]] = {
+    "01_datasets": Images,
+    "02_preprocessing": Images,
+    "03_models": Models,
+    "04_wce": Weighted,
+    "05_experiments": Experiments,
+    "06_discussion": Records,
+    "07_audit": Audit,
+    "08_released_code": Records,
+    "09_leakage_and_shortcuts": Shortcuts,
+    "10_beta": Records,
+    "11_your_own": YourOwn,
+    "12_whole_study": Records,
 }
-"""The parameters each chapter takes: a notebook's parameters cell must declare exactly these."""
+"""The parameters that each chapter takes."""
 
 
-@dataclass(frozen=True)
 class Study:
-    """What a chapter works on: its checked parameters and, where it uses data, the edition."""
+    """What a chapter works on: its checked parameters as attributes, the data, and the study's records."""
 
-    chapter: str
-    parameters: Mapping[str, Any]
-    edition: "Edition | None" = None
-    config_values: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, chapter: str, parameters: Parameters) -> None:
+        self.chapter, self.parameters = chapter, parameters
 
     def __getattr__(self, name: str) -> Any:
-        parameters = self.__dict__.get("parameters", {})
-        if name in parameters:
-            return parameters[name]
+        parameters = self.__dict__.get("parameters")
+        if parameters is not None and name in type(parameters).model_fields:
+            return getattr(parameters, name)
         raise AttributeError(f"chapter {self.__dict__.get('chapter')} has no parameter '{name}'")
+
+    @cached_property
+    def edition(self) -> "Edition":
+        """The edition whose pixels the chapter uses: the one asked for, or the phantoms where no images are at hand."""
+        from cxrlib.data.editions import load_edition  # a chapter without data need not wait for pandas' readers
+
+        return load_edition(self.parameters.edition, licences=self.parameters.licences)  # type: ignore[attr-defined]
+
+    @cached_property
+    def open(self) -> "Edition":
+        """The open edition, on any machine: without its images it is what the manifest in the package says."""
+        from cxrlib.data.editions import load_edition
+
+        return load_edition("open")
+
+    @cached_property
+    def records(self) -> "list[Record]":
+        """The study's records of the open edition, of one profile, verified; those set aside are named on the page."""
+        from cxrlib.records.record import read_records
+
+        found, aside = read_records()
+        for sentence in aside:
+            display(Markdown(f"**Set aside:** {sentence}"))
+        found = [record for record in found if record.inputs["data"] == self.open.digest]
+        profiles = [record.config.profile for record in found]
+        profile = getattr(self.parameters, "profile", "auto")
+        if profile == "auto" or self.chapter == "05_experiments":
+            profile = max(("cpu", "full"), key=profiles.count)
+        return [record for record in found if record.config.profile == profile]
+
+    @property
+    def source(self) -> str:
+        """Where the records come from, in one line, for the foot of a figure or table."""
+        records = self.records
+        if not records:
+            return f"{self.open.short}, no records under results/runs"
+        sizes = sorted({record.config.image_size for record in records})
+        machines = sorted({record.machine for record in records})
+        pixels = ", ".join(f"{size} px" for size in sizes)
+        return f"{self.open.short} · {len(records)} records, profile {records[0].config.profile}, {pixels} · {'; '.join(machines)}"
 
 
 def start(chapter: str, namespace: Mapping[str, Any]) -> Study:
-    """Check a notebook's parameters (pass `globals()`), set the figures' style, load and name the data.
+    """Check a notebook's parameters (pass `globals()`), set the figures' style, and name the data.
 
-    Raises ParameterError for an unknown name, a wrong type or a wrong value.
+    Raises ParameterError for an unknown name, a wrong type or a wrong value. Called first in every chapter, before what is
+    slow to import, so that a wrong parameter is told within seconds.
     """
+    study = Study(chapter, notebook_parameters(CHAPTERS[chapter], namespace))
     from cxrlib.figures.style import use_style
 
-    parameters = check_namespace(namespace, CHAPTERS[chapter])
     use_style()
-    edition = None
-    if "edition" in parameters:
-        from cxrlib.data.editions import load_edition
-
-        edition = load_edition(parameters["edition"], licences=parameters["licences"])
-        display(Markdown(edition.banner()))
-    names = {parameter.name for parameter in RUN_PARAMETERS}
-    config_values = resolve({k: v for k, v in parameters.items() if k in names}) if names <= set(parameters) else {}
-    return Study(chapter, parameters, edition, config_values)
+    if "edition" in CHAPTERS[chapter].model_fields:
+        display(Markdown(study.edition.banner()))
+    return study

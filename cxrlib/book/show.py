@@ -1,12 +1,15 @@
-"""Show a figure or a table with its provenance and its data as a CSV download inside the page."""
+"""Show a figure or a table with its provenance and its data as a CSV download inside the page; glue numbers into prose."""
 
 import base64
 import html
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from myst_nb import glue
 
 
 def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> None:
@@ -21,17 +24,24 @@ def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> N
     display(HTML(_source_line(data, name, source)))
 
 
+def glue_all(values: Mapping[str, Any]) -> None:
+    """Give every value its name for `{glue:text}` in the prose, without displaying it."""
+    for name, value in values.items():
+        glue(name, value, display=False)
+
+
 def show_table(
-    table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False, frozen: int = 0
+    table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False, frozen: int = 0, fold: str = ""
 ) -> None:
     """Display `table` (sortable by its headers in the rendered page), its provenance and its CSV.
 
     Floats are printed with `digits` decimals, missing values as an en dash, and a figure with its interval in one
     column; the CSV keeps full precision and every column. `frozen`: of a wide table, the number of first columns that
-    stay in view.
+    stay in view. `fold`: a title under which a long table is folded away.
     """
     body = printed(table, digits).to_html(index=index, border=0, classes="table sortable", justify="left")
-    show_html(framed(body, frozen), table, name, source)
+    body = framed(body, frozen)
+    show_html(f"<details><summary>{html.escape(fold)}</summary>{body}</details>" if fold else body, table, name, source)
 
 
 def framed(table: str, frozen: int = 0) -> str:

@@ -1,0 +1,74 @@
+"""Matched pairs of runs: equal in everything that identifies a run but one field. The only pairing in the study."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cxrlib.config import IDENTITY
+from cxrlib.records.record import Record
+
+Pair = tuple[Record, Record]  # treated, control
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Matched pairs (treated, control) that can carry a comparison, and those that cannot."""
+
+    field: str
+    treated: Any
+    control: Any
+    pairs: tuple[Pair, ...]
+    degenerate: int  # pairs left out because a network learned nothing
+    identical: int  # of `pairs`: predictions equal bit for bit, so that the field changed nothing
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def distinct(self) -> tuple[Pair, ...]:
+        """The pairs whose two runs are not the same run."""
+        return tuple(pair for pair in self.pairs if not same_predictions(*pair))
+
+    def differences(self, metric: str, part: str = "test") -> np.ndarray:
+        """Treated minus control of a metric, float64 [pairs]; `within_source` and its like are metrics too."""
+        return np.array([value(one, metric, part) - value(other, metric, part) for one, other in self.pairs])
+
+
+def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:
+    """Pairs of records equal in every field of `config.IDENTITY` but `field`, on the same data.
+
+    `field` has the value `treated` in the first record of a pair and `control` in the second. What follows from the field
+    may differ with it: a network's head where the network differs. Example::
+
+        matched_pairs(records, "beta", 0.75, None).differences("bacc")
+    """
+    follows = {"model": ("head",)}.get(field, ())
+    ignored = {field, *follows}
+
+    def rest(record: Record) -> tuple[Any, ...]:
+        settings = (getattr(record.config, name) for name in IDENTITY if name not in ignored)
+        return (*settings, record.inputs["data"])
+
+    sides: tuple[dict[Any, Record], dict[Any, Record]] = ({}, {})
+    for record in records:
+        for side, wanted in zip(sides, (treated, control), strict=True):
+            if getattr(record.config, field) == wanted:
+                side[rest(record)] = record
+    both = [(one, sides[1][key]) for key, one in sides[0].items() if key in sides[1]]
+    sound = tuple(pair for pair in both if not any(record.degenerate for record in pair))
+    identical = sum(same_predictions(*pair) for pair in sound)
+    return Pairs(field, treated, control, sound, len(both) - len(sound), identical)
+
+
+def same_predictions(one: Record, other: Record) -> bool:
+    """Whether two runs gave the same logit for every test image, bit for bit."""
+    first, second = one.test(), other.test()
+    return first["image_id"].equals(second["image_id"]) and first["logit"].equals(second["logit"])
+
+
+def value(record: Record, metric: str, part: str = "test") -> float:
+    """A metric of a record as a float, NaN where it is not defined; `part` as in `records.evaluate`."""
+    found = record.metrics[metric]["value"] if metric in record.metrics else record.metrics[part][metric]
+    return float("nan") if found is None else float(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrlib import __main__, __version__
+from cxrlib import __version__
 from cxrlib.__main__ import COMMANDS, main
 
 

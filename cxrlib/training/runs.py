@@ -25,10 +25,10 @@ from cxrlib.training.segmentation import train_segmenter
 from cxrlib.training.train import Trained, predict, train
 
 
-def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False) -> Record:
+def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False, save: bool = True) -> Record:
     """The record of a run: read if it is there, else trained, tested, written and returned.
 
-    `rerun` trains again and replaces the record. Raises DataError if `edition` is not the one the config names,
+    `rerun` trains again and replaces the record; without `save` nothing is written. Raises DataError if `edition` is not the one the config names,
     WeightsError if initial weights are missing, ParameterError if results or cache cannot be written.
     """
     edition = edition or load_edition(config.edition, config.licences)
@@ -41,9 +41,11 @@ def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False) 
     for folder in (runs_root(config), cache_root()):
         check_writable(folder)
     samples = prepared(config, edition, run_samples(config, edition))
-    return finish(
-        config, inputs, samples, train(config, samples, initial_trunk(config, edition)), repeat_command(config)
-    )
+    trained = train(config, samples, initial_trunk(config, edition))
+    record = as_record(config, inputs, samples, trained, repeat_command(config))
+    if save:
+        keep(record, trained.network)
+    return record
 
 
 def run_inputs(config: RunConfig, edition: Edition) -> dict[str, str | None]:
@@ -77,10 +79,10 @@ def prepared(config: RunConfig, edition: Edition, samples: RunSamples) -> RunSam
     return samples.change_pixels(segmenter.prepare)
 
 
-def finish(
+def as_record(
     config: RunConfig, inputs: Mapping[str, str | None], samples: RunSamples, trained: Trained, command: str
 ) -> Record:
-    """Predict validation and test images once, keep the weights in the cache, write the record and return it."""
+    """Predict the validation and test images once and gather what the run leaves; `command` repeats it."""
     parts = {"train": samples.train, "valid": samples.valid, "test": samples.test}
     predictions = pd.concat(
         [prediction_rows(name, parts[name], predict(trained.network, parts[name])) for name in ("valid", "test")],
@@ -92,14 +94,17 @@ def finish(
         "counts": {name: part.counts() for name, part in parts.items()},
         "left_out": samples.left_out["reason"].value_counts().to_dict(),
     }
-    record = Record(config, dict(inputs), evaluate(predictions), predictions, trained.history, provenance)
-    save_checkpoint(record, trained.network)
+    return Record(config, dict(inputs), evaluate(predictions), predictions, trained.history, provenance)
+
+
+def keep(record: Record, network: Classifier) -> None:
+    """Write the trained weights into the cache and the record; where that fails, say where the record is kept instead."""
+    save_checkpoint(record, network)
     try:
         save_record(record)
     except OSError as error:
         kept = save_record(record, cache_root() / "unsaved")
         raise RecordError(f"the record could not be written ({error.strerror}): it is kept at {kept}.") from error
-    return record
 
 
 def prediction_rows(split: str, part: Samples, logit: np.ndarray) -> pd.DataFrame:

@@ -1,0 +1,60 @@
+"""The command line's entry: one command, one exit status."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from cxrlib import __version__
+from cxrlib.errors import CxrError
+
+COMMANDS = {
+    "fetch": ("cxrlib.data.fetch", "get the openly available collections, say how to get the others"),
+    "info": ("cxrlib.cli.info", "where things lie, which editions are complete, versions, device"),
+    "study": ("cxrlib.training.study", "list, plan and run the grid of configurations"),
+    "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
+    "import-records": ("cxrlib.records.merge", "merge records that another machine has made"),
+    "check": ("cxrlib.data.check.command", "what is wrong with a collection before anything is trained on it"),
+    "own": ("cxrlib.analysis.own.command", "train on a folder of your own and write a report on it"),
+    "splits": ("cxrlib.analysis.benchmark.splits", "the benchmark's training, validation and test images as a table"),
+    "predict": ("cxrlib.analysis.benchmark.predict", "predict a folder of images with a trained network"),
+    "score": ("cxrlib.analysis.benchmark.score", "score predictions against a split, beside the recorded networks"),
+    "audit": ("cxrlib.analysis.audit.command", "what in a printed table of results cannot be true"),
+}
+"""Name of each command: its module and its one line of help."""
+
+USER_ERROR, CRASH, INTERRUPTED = 2, 70, 130
+"""Exit statuses beside a command's own: 0 fine, 1 something was found, 3 fine but with warnings."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; an error a user can act on is one line on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m cxrlib",
+        description="Weighted cross-entropy for unbalanced chest radiographs.",
+        epilog="Exit status: 0 fine, 1 something was found, 2 an error to mend, 3 fine with warnings, 70 a fault of the program.",
+    )
+    parser.add_argument("--version", action="version", version=f"cxrlib {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parsers = {name: commands.add_parser(name, help=line) for name, (_, line) in COMMANDS.items()}
+    if not arguments or arguments[0] not in COMMANDS:
+        parser.parse_args(arguments)  # prints help or the error, and exits
+    module = import_module(COMMANDS[arguments[0]][0])
+    module.add_arguments(parsers[arguments[0]])
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(module.main(parsed))
+    except CxrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"error: a fault of the program in '{arguments[0]}', not of your data; please report it.", file=sys.stderr
+        )
+        return CRASH

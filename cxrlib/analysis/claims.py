@@ -1,46 +1,28 @@
-"""The paper's claims as matched comparisons: two settings that differ in one field, everything else equal.
-
-The same pairing is applied to the paper's printed Table II and to our records, so each claim is read
-from both in the same way. A claim without a matched pair of records says so.
-"""
+"""The paper's claims as matched comparisons, read in the same way from its printed Table II and from our records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cxrlib.config import PROFILES
-from cxrlib.data.editions import Edition
-from cxrlib.paper.tables import TABLE_2, TEST_COVID, table_2
+from cxrlib.analysis.pairs import match, matched_pairs
+from cxrlib.analysis.sentences import count, signed
+from cxrlib.paper.tables import TABLE_2, TEST_COVID
 from cxrlib.records.record import Record
 
 AS_PRINTED = "as printed"  # the origin of the paper's own figures, beside the protocols of our records
-IDENTITY = (
-    "cohort",
-    "model",
-    "pretraining",
-    "beta",
-    "loss",
-    "preparation",
-    "protocol",
-    "edition",
-    "profile",
-    "image_size",
-    "epochs",
-    "data",
-    "seed",
-)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper: `treated` against `control` in `factor`, and the sign it gives `metric`."""
+    """One claim of the paper: `treated` against `control` in `field`, and the sign it gives `metric`."""
 
     name: str
     statement: str  # in our words
     section: str  # of the paper
-    factor: str
+    field: str
     treated: Any
     control: Any
     metric: str
@@ -59,133 +41,76 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def pairs(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """Matched pairs of a claim in a table with the columns of a configuration and of its metrics.
+def differences(records: Sequence[Record]) -> pd.DataFrame:
+    """Every paired difference behind every claim, the paper's and ours: claim, metric, origin, model, difference.
 
-    One row a pair: the shared configuration, `treated`, `control` and their `difference`.
-    """
-    if table.empty:
-        return pd.DataFrame(columns=["treated", "control", "difference"])
-    keys = [name for name in IDENTITY if name in table and name != claim.factor]
-    rows = table.copy()
-    for name, value in claim.where.items():
-        rows = rows[rows[name] == value]
-    filled = rows[keys].astype(object).where(rows[keys].notna(), "none")
-    rows = rows.assign(**{name: filled[name] for name in keys})
-    sides = [_where(rows, claim.factor, value)[[*keys, claim.metric]] for value in (claim.treated, claim.control)]
-    merged = sides[0].merge(sides[1], on=keys, suffixes=("_treated", "_control"), validate="one_to_one")
-    merged = merged.rename(columns={f"{claim.metric}_treated": "treated", f"{claim.metric}_control": "control"})
-    return merged.assign(difference=merged["treated"].astype(float) - merged["control"].astype(float))
-
-
-def paper_pairs(claim: Claim) -> pd.DataFrame:
-    """Matched pairs of a claim in the paper's own Table II (its 20 configurations)."""
-    return pairs(table_2(baselines=False), claim)
-
-
-def verdict(found: pd.DataFrame, claim: Claim) -> str:
-    """One sentence on what the pairs say of the claim; says so where there are none."""
-    if found.empty:
-        return "No matched pair of records yet."
-    n, difference = len(found), found["difference"]
-    if n == 1:
-        word = "agrees" if difference.iloc[0] * claim.sign > 0 else "does not agree"
-        told = "" if claim.sign == 0 else f" {word}"
-        return f"The one matched pair{told}: difference {difference.iloc[0]:+.4f}."
-    mean = f"mean difference {difference.mean():+.4f}, from {difference.min():+.4f} to {difference.max():+.4f}"
-    if claim.sign == 0:
-        return f"{n} matched pairs: {mean}."
-    agree = int((difference * claim.sign > 0).sum())
-    ties = int((difference == 0).sum())
-    tied = f", {ties} tied" if ties else ""
-    return f"{agree} of {n} matched pairs agree{tied}; {mean}."
-
-
-def claims_table(records: pd.DataFrame) -> pd.DataFrame:
-    """Every claim beside what the paper's own table and our records say of it.
-
-    `records` has the columns of `records.records_table`; protocols stay apart in the pairing.
+    `origin`: the protocol of our pair, or AS_PRINTED. Pairs in which a network learned nothing are left out.
     """
     rows = []
     for claim in CLAIMS:
+        chosen = [row for row in TABLE_2 if _holds(row, claim)]
+        for one, other in match(
+            chosen, ("cohort", "model", "pretraining", "beta"), claim.field, claim.treated, claim.control
+        ):
+            rows.append(
+                (
+                    claim.name,
+                    claim.metric,
+                    AS_PRINTED,
+                    one.model,
+                    getattr(one, claim.metric) - getattr(other, claim.metric),
+                )
+            )
+        ours = matched_pairs([r for r in records if _holds(r.config, claim)], claim.field, claim.treated, claim.control)
+        for (one, _), difference in zip(ours.pairs, ours.differences(claim.metric), strict=True):
+            rows.append((claim.name, claim.metric, one.config.protocol, one.config.model, difference))
+    return pd.DataFrame(rows, columns=["claim", "metric", "origin", "model", "difference"])
+
+
+def claims_table(records: Sequence[Record], found: pd.DataFrame) -> pd.DataFrame:
+    """Every claim beside what the paper's own table and our records say of it; `found`: from `differences`."""
+    rows = []
+    for claim in CLAIMS:
+        ours = matched_pairs([r for r in records if _holds(r.config, claim)], claim.field, claim.treated, claim.control)
+        mine = found[found["claim"] == claim.name]
+        sides = {
+            origin: mine.loc[(mine["origin"] == AS_PRINTED) == printed, "difference"].to_numpy()
+            for origin, printed in (("paper", True), ("ours", False))
+        }
+        left_out = f" {count(ours.degenerate, 'pair')} left out: a network learned nothing." if ours.degenerate else ""
         rows.append(
             {
                 "claim": claim.statement,
                 "section": claim.section,
                 "metric": claim.metric,
-                "paper's Table II": verdict(paper_pairs(claim), claim),
-                "our records": verdict(pairs(records, claim), claim),
+                "paper's Table II": verdict(sides["paper"], claim.sign),
+                "our records": verdict(sides["ours"], claim.sign) + left_out,
             }
         )
     return pd.DataFrame(rows)
 
 
-def differences(records: pd.DataFrame) -> pd.DataFrame:
-    """All paired differences of all claims, the paper's and ours: claim, origin, protocol, difference."""
-    parts = []
-    for claim in CLAIMS:
-        ours = pairs(records, claim)
-        printed = paper_pairs(claim).assign(origin=AS_PRINTED)
-        ours = ours.assign(origin=ours.get("protocol", "records"))
-        for part in (printed, ours):
-            if not part.empty:
-                parts.append(
-                    part.assign(claim=claim.name, metric=claim.metric)[
-                        ["claim", "metric", "origin", "treated", "control", "difference"]
-                    ]
-                )
-    return pd.concat(parts, ignore_index=True)
+def verdict(difference: np.ndarray, sign: int) -> str:
+    """What paired differences [N] say of a claim that gives them a sign (0: about the same), in one sentence."""
+    n = len(difference)
+    if not n:
+        return "No matched pair has been run."
+    mean = f"mean difference {signed(difference.mean(), 4)}, from {signed(difference.min(), 4)} to {signed(difference.max(), 4)}"
+    if sign == 0:
+        return f"{count(n, 'matched pair')}: {mean}."
+    agree, ties = int((difference * sign > 0).sum()), int((difference == 0).sum())
+    return f"{agree} of {count(n, 'matched pair')} agree{f', {ties} tied' if ties else ''}; {mean}."
 
 
-def pick_profile(records: Sequence[Record], data: str, profile: str = "auto") -> str:
-    """`profile`, or for "auto" the one with most records on the data a chapter works on (a tie: the larger images)."""
-    if profile != "auto":
-        return profile
-    names = [r.config.profile for r in records if r.inputs["data"] == data]
-    return max(PROFILES, key=lambda name: (names.count(name), PROFILES[name]["image_size"]))
-
-
-def usable(records: Sequence[Record], data: str, profile: str) -> list[Record]:
-    """The records that may stand together: one profile, and the data the chapter works on."""
-    return [r for r in records if r.config.profile == profile and r.inputs["data"] == data]
-
-
-def source(records: Sequence[Record], edition: Edition, profile: str) -> str:
-    """Where the records come from, in one line, for the foot of a figure or table."""
-    if not records:
-        return f"{edition.short} · profile {profile} · no record yet"
-    sizes, seeds = (sorted({getattr(r.config, name) for r in records}) for name in ("image_size", "seed"))
-    machines = sorted({record.machine for record in records})
-    size = ", ".join(f"{value} px" for value in sizes)
-    return f"{edition.short} · profile {profile} · {size} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {'; '.join(machines)}"
-
-
-def headline(table: pd.DataFrame, edition: Edition, profile: str) -> dict[str, object]:
-    """The numbers that the chapter's opening quotes, by the name they are glued under."""
+def headline(records: Sequence[Record]) -> dict[str, object]:
+    """The numbers that the chapter's prose quotes, by the name they are glued under."""
     return {
-        "records": len(table),
-        "protocols": 0 if table.empty else table["protocol"].nunique(),
-        "profile": profile,
-        "edition_name": edition.name,
+        "records": len(records),
+        "protocols": len({r.config.protocol for r in records}),
         "one_image": 100 / TEST_COVID,
+        "degenerate": sum(r.degenerate is not None for r in records),
     }
 
 
-def best_row(table: pd.DataFrame) -> pd.DataFrame:
-    """The paper's best row under each protocol recorded: printed figures first, then means over seeds."""
-    best = max(TABLE_2, key=lambda row: row.bacc)
-    metrics = ["sensitivity", "specificity", "bacc"]
-    rows: list[dict[str, object]] = [
-        {"protocol": AS_PRINTED, "seeds": None, **{name: getattr(best, name) for name in metrics}}
-    ]
-    if not table.empty:
-        same = table
-        for name in ("cohort", "model", "pretraining", "beta"):
-            same = same[same[name] == getattr(best, name)]
-        for protocol, part in same.groupby("protocol"):
-            rows.append({"protocol": protocol, "seeds": part["seed"].nunique(), **part[metrics].mean().to_dict()})
-    return pd.DataFrame(rows).astype({"seeds": "Int64"})
-
-
-def _where(rows: pd.DataFrame, name: str, value: Any) -> pd.DataFrame:
-    return rows[rows[name].isna()] if value is None else rows[rows[name] == value]
+def _holds(item: Any, claim: Claim) -> bool:
+    return all(getattr(item, name) == value for name, value in claim.where.items())

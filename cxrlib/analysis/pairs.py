@@ -1,8 +1,9 @@
 """Matched pairs of runs: equal in everything that identifies a run but one field. The only pairing in the study."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from cxrlib.config import IDENTITY
 from cxrlib.records.record import Record
 
 Pair = tuple[Record, Record]  # treated, control
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,39 @@ def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: 
         matched_pairs(records, "beta", 0.75, None).differences("bacc")
     """
     follows = {"model": ("head",)}.get(field, ())
-    ignored = {field, *follows}
-
-    def rest(record: Record) -> tuple[Any, ...]:
-        settings = (getattr(record.config, name) for name in IDENTITY if name not in ignored)
-        return (*settings, record.inputs["data"])
-
-    sides: tuple[dict[Any, Record], dict[Any, Record]] = ({}, {})
-    for record in records:
-        for side, wanted in zip(sides, (treated, control), strict=True):
-            if getattr(record.config, field) == wanted:
-                side[rest(record)] = record
-    both = [(one, sides[1][key]) for key, one in sides[0].items() if key in sides[1]]
+    fields = [name for name in IDENTITY if name not in follows]
+    configs = {id(record.config): record for record in records}
+    both = [
+        (configs[id(one)], configs[id(other)])
+        for one, other in match((record.config for record in configs.values()), fields, field, treated, control)
+    ]
+    both = [(one, other) for one, other in both if one.inputs["data"] == other.inputs["data"]]
     sound = tuple(pair for pair in both if not any(record.degenerate for record in pair))
     identical = sum(same_predictions(*pair) for pair in sound)
     return Pairs(field, treated, control, sound, len(both) - len(sound), identical)
+
+
+def match(
+    items: Iterable[Item], fields: Sequence[str], field: str, treated: Any, control: Any
+) -> list[tuple[Item, Item]]:
+    """Pairs of items that are equal in all `fields` but `field`, which is `treated` in the first and `control` in the other."""
+    sides: tuple[dict[Any, Item], dict[Any, Item]] = ({}, {})
+    for item in items:
+        rest = tuple(getattr(item, name) for name in fields if name != field)
+        for side, wanted in zip(sides, (treated, control), strict=True):
+            if getattr(item, field) == wanted:
+                side[rest] = item
+    return [(one, sides[1][rest]) for rest, one in sides[0].items() if rest in sides[1]]
+
+
+def repeated(records: Iterable[Record]) -> list[Pair]:
+    """Every two sound runs that differ in their training seed alone: what training again changes, and nothing else."""
+    groups: dict[Any, list[Record]] = {}
+    for record in records:
+        if not record.degenerate:
+            rest = tuple(getattr(record.config, name) for name in IDENTITY if name != "seed")
+            groups.setdefault((rest, record.inputs["data"]), []).append(record)
+    return [pair for group in groups.values() for pair in combinations(group, 2)]
 
 
 def same_predictions(one: Record, other: Record) -> bool:

@@ -1,67 +1,47 @@
-"""What the authors' released code does differently, one factor at a time, and what its loss cannot learn.
-
-The code's runs without beta exchange the arguments of Keras's cross-entropy, so their loss is linear in the
-probability (`losses.linear_probability_loss`). The factors below are overrides of the `paper` protocol, each
-recorded as runs that differ in that one field.
-"""
+"""The released code against the text: its loss without beta, and each difference between the two on runs that share all else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy.stats import t
 
+from cxrlib.analysis.pairs import matched_pairs, repeated, value
+from cxrlib.analysis.sentences import count, interval, signed
+from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
-from cxrlib.paper.tables import TABLE_2
 from cxrlib.records.record import Record
 
-METRICS = ("sensitivity", "specificity", "bacc", "auroc")
+METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
+FACTORS = {
+    "loss without beta: linear instead of cross-entropy": ("combined", "paper", "paper+loss_without_beta=linear"),
+    "checkpoint: last epoch instead of best": ("combined", "paper", "paper+checkpoint=last"),
+    "validation split: before instead of after augmentation": ("augmented", "paper", "paper+split_order=before"),
+    "input: ImageNet scaling instead of none": ("combined", "paper", "paper+normalisation=weights"),
+    "everything the released code does": ("combined", "paper", "released"),
+}
+"""Each difference between text and code: the cohort that shows it, and the two protocols; compared without beta."""
 
-
-WEIGHTS = {None: "without β", 0.75: "with β = 0.75"}
-"""Names of Table II's two settings of the weight."""
-
-_ROW = ("cohort", "model", "pretraining", "seed")
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One difference between the text and the released code: two protocols, and the cohort that shows it."""
-
-    name: str
-    cohort: str
-    control: str
-    treated: str
-
-
-FACTORS = (
-    Factor("loss without beta: linear instead of cross-entropy", "combined", "paper", "paper+loss_without_beta=linear"),
-    Factor("checkpoint: last epoch instead of best", "combined", "paper", "paper+checkpoint=last"),
-    Factor("validation split: before instead of after augmentation", "augmented", "paper", "paper+split_order=before"),
-    Factor("input: ImageNet scaling instead of none", "combined", "paper", "paper+normalisation=weights"),
-    Factor("everything the released code does", "combined", "paper", "released"),
-)
-"""Compared without beta and with ImageNet weights, where the released loss and the scaling can matter."""
-
-
-def factor_settings() -> list[dict[str, object]]:
-    """The cells of the factorial: settings for `RunConfig.create`, controls included, each once."""
-    best = max(TABLE_2, key=lambda row: row.bacc)
-    found: list[dict[str, object]] = []
-    for factor in FACTORS:
-        for protocol in (factor.control, factor.treated):
-            settings: dict[str, object] = {
-                "cohort": factor.cohort,
-                "model": best.model,
-                "pretraining": best.pretraining,
-                "beta": None,
-                "protocol": protocol,
-            }
-            if settings not in found:
-                found.append(settings)
-    return found
+KERAS = pd.DataFrame(
+    [
+        ("BatchNorm", "momentum 0.99, epsilon 1e-3", "momentum 0.1 of each new batch, epsilon 1e-5; Keras's with -p batch_norm keras"),
+        ("initial weights of a random ResNet-50", "Glorot uniform, biases 0", "He normal (fan out), as torchvision; its convolutions have no bias"),
+        ("biases in ResNet-50's convolutions", "yes (keras.applications)", "no (torchvision)"),
+        ("stride of a bottleneck block", "in its first 1x1 convolution", "in its 3x3 convolution (ResNet v1.5)"),
+        ("head: initial weights", "Glorot uniform, biases 0", "the same"),
+        ("ACNN kernels", "truncated normal, sd 0.5, no bias", "the same"),
+        ("Adam", "epsilon 1e-7, beta_2 0.999", "the same"),
+        ("loss: scale", "summed over the batch, averaged over two columns", "mean over the batch (Adam ignores the scale but for epsilon)"),
+        ("loss: clipping", "softmax clipped to [1e-7, 1 - 1e-7], no gradient beyond", "computed from logits, no clipping"),
+        ("images", "float64, 256 x 256, three equal channels", "uint8, one channel, expanded on the device"),
+        ("arithmetic", "float32", "trunk in the config's precision, head and loss in float32"),
+    ],
+    columns=["what", "released code (Keras)", "here (PyTorch)"],
+)  # fmt: skip
+"""Every known difference that is not a field of the protocol."""
 
 
 def loss_table(reach: float = 8.0, points: int = 321) -> pd.DataFrame:
@@ -111,121 +91,113 @@ def learning_table(furthest: float = 8.0, points: int = 81) -> pd.DataFrame:
     )
 
 
-def factor_pairs(records: Sequence[Record]) -> pd.DataFrame:
-    """Matched pairs of records for each factor: factor, seed, metric, control, treated, difference.
+def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
+    """Each factor's matched pairs: factor, model, draw_seed, seed, metric, difference (treated minus control).
 
-    Two records match if they differ in nothing but the protocol the factor names. Factors without a pair have no row.
+    Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
     """
-    by_config = {record.config: record for record in records}
-    rows = []
-    for factor in FACTORS:
-        for config, control in by_config.items():
-            if (config.protocol, config.cohort, config.beta, config.loss) != (
-                factor.control,
-                factor.cohort,
-                None,
-                "wce",
-            ):
-                continue
-            treated = by_config.get(config.replace(protocol=factor.treated))
-            if treated is None or _origin(treated) != _origin(control):
-                continue
-            settings = {
-                "factor": factor.name,
-                "model": config.model,
-                "pretraining": config.pretraining,
-                "seed": config.seed,
-            }
+    rows: list[dict[str, Any]] = []
+    for factor, (cohort, control, treated) in FACTORS.items():
+        plain = [r for r in records if r.config.cohort == cohort and r.config.beta is None and r.config.loss == "wce"]
+        found = matched_pairs(plain, "protocol", treated, control)
+        for one, other in found.pairs:
+            named = {name: getattr(one.config, name) for name in ("model", "draw_seed", "seed")}
             for metric in METRICS:
-                before, after = (float(r.metrics["test"][metric]) for r in (control, treated))
                 rows.append(
-                    {**settings, "metric": metric, "control": before, "treated": after, "difference": after - before}
+                    {
+                        "factor": factor,
+                        **named,
+                        "metric": metric,
+                        "difference": value(one, metric) - value(other, metric),
+                        "identical": one.test()["logit"].equals(other.test()["logit"]),
+                    }
                 )
-    columns = ["factor", "model", "pretraining", "seed", "metric", "control", "treated", "difference"]
+    return pd.DataFrame(rows, columns=["factor", "model", "draw_seed", "seed", "metric", "difference", "identical"])
+
+
+def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """Mean difference of each factor, network and metric, with its spread, a test over seeds, and the noise of training.
+
+    p: sign-flip test over the pairs, whose seeds are replicates of the training (NaN below five pairs); `sd` between pairs;
+    `identical`: pairs that are the same run bit for bit; `noise`: the 95th percentile of the absolute difference of two
+    runs under `paper` that differ in their seed alone.
+    """
+    noise = {
+        (model, metric): np.nanpercentile([abs(value(a, metric) - value(b, metric)) for a, b in pairs], 95)
+        for model in differences["model"].unique()
+        if (
+            pairs := [
+                p
+                for p in repeated(records)
+                if p[0].config.model == model and p[0].config.protocol == "paper" and p[0].config.beta is None
+            ]
+        )
+        for metric in METRICS
+    }
+    rows = []
+    for (factor, model, metric), part in differences.groupby(["factor", "model", "metric"], sort=False):
+        d = part["difference"].to_numpy(float)
+        rows.append(
+            {
+                "factor": factor, "model": model, "metric": metric, "pairs": len(d), "identical": int(part["identical"].sum()),
+                "mean": d.mean(), "sd": d.std(ddof=1) if len(d) > 1 else np.nan, "p": sign_flip(d) if len(d) >= 5 else np.nan,
+                "noise": noise.get((model, metric), np.nan),
+            }
+        )  # fmt: skip
+    columns = ["factor", "model", "metric", "pairs", "identical", "mean", "sd", "p", "noise"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _origin(record: Record) -> tuple[str | None, ...]:
-    """Data and initial weights; the images drawn may differ, for a protocol may draw others."""
-    return record.inputs["data"], record.inputs["weights"]
+def loss_effect(records: Sequence[Record], beta: float = 0.75) -> pd.DataFrame:
+    """What the exchanged loss is worth: (released - paper) without beta, minus the same with it; a row a run and metric.
 
-
-def by_weight(records: Sequence[Record]) -> pd.DataFrame:
-    """Rows run under `paper` and `released`, with and without beta: released minus paper, a row a pair and metric.
-
-    With beta both protocols minimise Eq. (4); without, `paper` minimises Eq. (3) and `released` the linear loss. The
-    other differences between the two are the same, so what sets the two kinds of pairs apart is the exchanged loss.
-    Columns: cohort, model, pretraining, seed, weight (one of WEIGHTS), metric, paper, released, difference.
+    With beta both protocols minimise Eq. (4); without, `paper` minimises Eq. (3) and `released` the linear loss. The other
+    differences between the two are the same in both, so the difference of differences is the exchanged loss.
     """
-    by_config = {record.config: record for record in records}
-    rows = []
-    for config, text in by_config.items():
-        code = by_config.get(config.replace(protocol="released")) if config.protocol == "paper" else None
-        if config.beta not in WEIGHTS or config.loss != "wce" or code is None or _origin(code) != _origin(text):
-            continue
-        cell = {name: getattr(config, name) for name in _ROW}
-        for metric in METRICS:
-            before, after = (float(r.metrics["test"][metric]) for r in (text, code))
-            values = {"paper": before, "released": after, "difference": after - before}
-            rows.append({**cell, "weight": WEIGHTS[config.beta], "metric": metric, **values})
-    return pd.DataFrame(rows, columns=[*_ROW, "weight", "metric", "paper", "released", "difference"])
+    shared = ("cohort", "model", "pretraining", "head", "draw_seed", "seed")
+    sides = {}
+    for weight in (None, beta):
+        found = matched_pairs([r for r in records if r.config.beta == weight], "protocol", "released", "paper")
+        sides[weight] = {
+            (*(getattr(one.config, name) for name in shared), metric): value(one, metric) - value(other, metric)
+            for one, other in found.pairs
+            for metric in METRICS
+        }
+    rows = [(*key, d, sides[beta][key], d - sides[beta][key]) for key, d in sides[None].items() if key in sides[beta]]
+    return pd.DataFrame(rows, columns=[*shared, "metric", "without", "with", "effect"])
 
 
-def loss_effect(by_weight: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `by_weight` with both kinds of pairs, side by side: `without`, `with`, and `effect`, their difference."""
-    index = [*_ROW, "metric"]
-    without, weighted = (
-        by_weight.loc[by_weight["weight"] == name, [*index, "difference"]] for name in WEIGHTS.values()
-    )
-    both = without.merge(weighted, on=index, suffixes=("_without", "_with"), validate="one_to_one")
-    both.columns = pd.Index([*index, "without", "with"])
-    return both.assign(effect=both["without"] - both["with"])
-
-
-def loss_effect_sentence(effect: pd.DataFrame) -> str:
-    """What the exchanged loss is worth in balanced accuracy, by difference of differences, in one or two sentences."""
-    found = effect[effect["metric"] == "bacc"]
-    if found.empty:
-        return "No row has been run under both protocols with and without β yet."
-    e = found["effect"]
-    return (
-        f"In {len(found)} rows run all four ways, the released code is {found['without'].mean():+.3f} of balanced accuracy "
-        f"away from the text without β, where the losses differ, and {found['with'].mean():+.3f} with β, where they do not. "
-        f"The difference of the two, {e.mean():+.3f} on average (from {e.min():+.3f} to {e.max():+.3f}; below zero in "
-        f"{(e < 0).sum()}, above in {(e > 0).sum()}), is what the exchanged loss changed."
-    )
-
-
-def effects(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation of each factor's paired difference over seeds and networks; 0 pairs: NaN."""
-    index = pd.MultiIndex.from_product([[f.name for f in FACTORS], METRICS], names=["factor", "metric"])
-    grouped = pairs.groupby(["factor", "metric"])["difference"]
-    table = pd.DataFrame({"pairs": grouped.size(), "mean": grouped.mean(), "sd": grouped.std()}).reindex(index)
-    return table.fillna({"pairs": 0}).astype({"pairs": int, "mean": float, "sd": float}).reset_index()
-
-
-def answer(pairs: pd.DataFrame) -> str:
+def answer(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
     """The chapter's answer in two sentences: what the loss does by derivation, and what the records measured."""
     ratio = learning_time(5.0, "linear") / learning_time(5.0, "cross_entropy")
     first = (
         "Where Table II prints no β, the released code minimises a loss that is linear in the probability: an image "
-        f"called wrong with log-odds of 5 then takes {ratio:.0f} times as long to unlearn as under cross-entropy."
+        f"misclassified with log-odds of 5 then takes {ratio:.0f} times as long to unlearn as under cross-entropy."
     )
-    linear = pairs[(pairs["factor"] == FACTORS[0].name) & (pairs["metric"] == "bacc")]["difference"]
-    whole = pairs[(pairs["factor"] == FACTORS[-1].name) & (pairs["metric"] == "bacc")]["difference"]
-    for what, found in (("exchanging the loss alone", linear), ("the released code as a whole", whole)):
-        if len(found):
-            word = "pair" if len(found) == 1 else "pairs"
-            return (
-                f"{first} In {len(found)} recorded {word} of runs without β, {what} changes balanced accuracy by "
-                f"{found.mean():+.4f} on average (from {found.min():+.4f} to {found.max():+.4f}) against the text's protocol."
-            )
-    return f"{first} No pair of runs that measures its effect on the test set has been recorded yet."
+    return f"{first} {loss_sentence(differences, effect)}"
 
 
-def missing_sentence(pairs: pd.DataFrame) -> str:
-    """Which factors have no recorded pair, in one sentence."""
-    gone = [factor.name for factor in FACTORS if factor.name not in set(pairs["factor"])]
-    if not gone:
-        return "Every factor has been measured on at least one pair of runs."
-    return f"{len(gone)} of {len(FACTORS)} factors have no recorded pair yet: {'; '.join(gone)}."
+def loss_sentence(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
+    """What exchanging the loss did to balanced accuracy in the runs recorded, with an interval over runs, in one sentence."""
+    factor = next(iter(FACTORS))
+    alone = differences[(differences["factor"] == factor) & (differences["metric"] == "bacc")]["difference"].to_numpy()
+    twice = effect.loc[effect["metric"] == "bacc", "effect"].to_numpy()
+    if not len(alone) and not len(twice):
+        return "Its effect on the test set has not been measured."
+    parts = []
+    for d, what in (
+        (alone, "exchanging the loss alone changes balanced accuracy by"),
+        (twice, "as a difference of differences between the protocols it is worth"),
+    ):
+        if len(d):
+            parts.append(f"in {count(len(d), 'pair')} {what} {signed(d.mean())} {over_pairs(d)}")
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def over_pairs(d: npt.NDArray[np.float64]) -> str:
+    """The mean's 95 % interval over runs (Student's t), as text; the range where there are fewer than three."""
+    if len(d) < 3:
+        return f"(from {signed(d.min())} to {signed(d.max())})"
+    half = float(t.ppf(0.975, len(d) - 1)) * d.std(ddof=1) / np.sqrt(len(d))
+    return interval(d.mean() - half, d.mean() + half)

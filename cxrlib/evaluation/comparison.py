@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import binom, norm, rankdata
+from scipy.stats import binom, norm, permutation_test, rankdata
 from statsmodels.stats.multitest import multipletests
 
 from cxrlib.errors import DataError, ParameterError
@@ -95,6 +95,17 @@ def structural_components(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple
     of_positives = (ranks[:, :p] - rankdata(positives, axis=1)) / q
     of_negatives = 1 - (ranks[:, p:] - rankdata(negatives, axis=1)) / p
     return of_positives, of_negatives
+
+
+def sign_flip(differences: npt.ArrayLike) -> float:
+    """Two-sided p of a mean paired difference [N] by flipping signs: exact over all 2^N up to 13 pairs, else 10,000 draws.
+
+    The pairs must be replicates, such as training seeds on one draw of the images; NaN where there is none.
+    """
+    d = np.asarray(differences, np.float64)
+    if not len(d):
+        return float("nan")
+    return float(permutation_test((d,), np.mean, permutation_type="samples", n_resamples=9999, rng=0).pvalue)
 
 
 def holm(pvalues: Sequence[float]) -> Floats:

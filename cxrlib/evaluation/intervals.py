@@ -81,6 +81,37 @@ def bootstrap_intervals(
     return {name: tuple(map(float, np.quantile(np.concatenate(parts), ends))) for name, parts in values.items()}  # type: ignore[misc]
 
 
+def over_runs(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    statistics: Mapping[str, Statistic],
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float, float]]:
+    """Mean over several runs on the same images, with one bootstrap over components and runs together: (mean, low, high).
+
+    scores: float [N, S], a column a run (a training seed); the rest as in `bootstrap_intervals`. Each draw of components
+    comes with a draw of runs, so that the interval holds the noise of the test set and of training again.
+    """
+    y, x = np.asarray(labels) == 1, np.asarray(scores, np.float64).reshape(len(np.asarray(labels)), -1)
+    runs = x.shape[1]
+    generator = np.random.default_rng([seed, runs])
+    one = np.ones((1, len(y)), np.float32)
+
+    def mean(statistic: Statistic) -> Statistic:
+        def drawn(truth: npt.NDArray[np.bool_], score: Floats, weights: npt.NDArray[np.float32]) -> Floats:
+            share = generator.multinomial(runs, np.full(runs, 1 / runs), size=len(weights)).T / runs
+            return np.asarray((share * [statistic(truth, column, weights) for column in score.T]).sum(axis=0))
+
+        return drawn
+
+    ends = bootstrap_intervals(y, x, groups, {name: mean(s) for name, s in statistics.items()}, draws, seed, level)
+    means = {name: np.mean([s(y, column, one)[0] for column in x.T]) for name, s in statistics.items()}
+    return {name: (float(means[name]), *ends[name]) for name in statistics}
+
+
 def _draw(stratum: npt.NDArray[np.bool_], draws: int, generator: np.random.Generator) -> npt.NDArray[np.float32]:
     """How often each patient is drawn, [draws, patients]: resampling within each of the two strata."""
     counts = np.zeros((draws, len(stratum)), np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrlib.errors import DataError
-from cxrlib.evaluation.intervals import Statistic, bootstrap_intervals
+from cxrlib.evaluation.intervals import Statistic, over_runs
 from cxrlib.evaluation.ranking import Bools, Floats, weighted_auroc
 
 Drawn = npt.NDArray[np.float32]  # how often each image is drawn, [D, N]
@@ -82,18 +82,9 @@ def _found(
     found |= {"positives": int(y.sum()), "negatives": int((~y).sum()), "sources": sources}
     if not y.any() or y.all():
         return found
-    generator = np.random.default_rng([seed, x.shape[1]])
-
-    def over_seeds(truth: Bools, score: Floats, weights: Drawn) -> Floats:
-        """The mean over the columns of `score`; every draw of components comes with a draw of seeds."""
-        n = score.shape[1]
-        drawn = generator.multinomial(n, np.full(n, 1 / n), size=len(weights)).T / n
-        return np.asarray((drawn * [statistic(truth, column, weights) for column in score.T]).sum(axis=0))
-
-    each = [statistic(y, column, np.ones((1, len(y)), np.float32))[0] for column in x.T]
-    ends = bootstrap_intervals(y, x, group, {"value": over_seeds}, draws, seed)["value"]
-    values = zip(("value", "low", "high"), (np.mean(each), *ends), strict=True)
-    return found | {name: float(value) if np.isfinite(value) else None for name, value in values}
+    values = over_runs(y, x, group, {"value": statistic}, draws, seed)["value"]
+    named = zip(("value", "low", "high"), values, strict=True)
+    return found | {name: float(value) if np.isfinite(value) else None for name, value in named}
 
 
 def _checked(

@@ -22,7 +22,7 @@ def resolve(given: RunParameters) -> RunConfig:
     values = given.model_dump()
     explicit = given.model_fields_set
     if given.recipe == "deepcovid":
-        recipe = {**DEEPCOVID, "patience": given.epochs or DEEPCOVID["epochs"], "head": "native"}
+        recipe = {**DEEPCOVID, "head": "native"}
         values |= {name: value for name, value in recipe.items() if name not in explicit}
     for name, value in PROFILES[given.profile].items():
         if values[name] is None or (name == "model" and values[name] == "auto"):

@@ -21,6 +21,7 @@ from cxrlib.data.samples import RunSamples, Samples
 from cxrlib.losses.alternatives import Resampling
 from cxrlib.losses.criterion import Criterion, build_loss
 from cxrlib.networks.classifier import Classifier, build_network
+from cxrlib.networks.heads import PooledLinear
 from cxrlib.records.provenance import Stopwatch
 from cxrlib.training.callbacks import ChannelsLast, EpochBar, KeepBest, Schedule, StopEarly
 from cxrlib.training.loaders import ArrayLoader, make_loaders
@@ -131,10 +132,11 @@ def predict(network: Classifier, part: Samples, batch_size: int = 128) -> np.nda
 
 @torch.inference_mode()
 def features(network: Classifier, pixels: np.ndarray, device: torch.device, batch_size: int = 64) -> np.ndarray:
-    """Feature maps float16 [N, C, H, W] of the frozen trunk for uint8 images [N, S, S]."""
+    """Feature maps float16 [N, C, H, W] of the frozen trunk for uint8 images [N, S, S]; pooled already where the head pools first."""
     network.eval()
+    pool = network.head[0] if isinstance(network.head, PooledLinear) else nn.Identity()
     batches = ArrayLoader(pixels, None, batch_size, device=device)
-    maps = [network.features(images.contiguous(memory_format=torch.channels_last)) for (images,) in batches]
+    maps = [pool(network.features(images.contiguous(memory_format=torch.channels_last))) for (images,) in batches]
     return np.concatenate([part.half().contiguous().cpu().numpy() for part in maps])
 
 

@@ -1,0 +1,190 @@
+"""Table II from the records: means over seeds with intervals, within-source columns, what is missing and what learned nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.analysis.pairs import value
+from cxrlib.analysis.sentences import count, estimate, listed
+from cxrlib.config import RunConfig, RunParameters
+from cxrlib.evaluation.intervals import over_runs
+from cxrlib.evaluation.metrics import gain
+from cxrlib.evaluation.ranking import weighted_auprc, weighted_auroc, weighted_bacc
+from cxrlib.names import beta_text, name
+from cxrlib.paper.tables import BASELINES, TABLE_2, find_row
+from cxrlib.protocols import PROTOCOLS
+from cxrlib.records.record import Record
+from cxrlib.training.configure import resolve
+from cxrlib.training.grid import BEST
+
+ROW = ("cohort", "model", "pretraining", "beta")
+CELL = (*ROW, "protocol")
+METRICS = (
+    "sensitivity",
+    "specificity",
+    "bacc",
+    "ppcr",
+    "accuracy",
+    "auroc",
+    "auprc",
+    "within_source",
+    "source_among_negatives",
+)
+PRINTED = ("sensitivity", "specificity", "bacc", "ppcr", "gain")
+_NAMED = (
+    "edition", "licences", "cohort", "protocol", "model", "pretraining", "beta", "loss", "recipe", "draw_seed", "seed",
+    "profile", "precision",
+)  # fmt: skip
+_AREAS = {
+    "bacc": lambda y, x, w: weighted_bacc(y, x > 0, w),
+    "sensitivity": lambda y, x, w: np.asarray(w @ (y & (x > 0)) / np.maximum(w @ y, 1), np.float64),
+    "specificity": lambda y, x, w: np.asarray(w @ (~y & (x <= 0)) / np.maximum(w @ ~y, 1), np.float64),
+    "auroc": weighted_auroc,
+    "auprc": weighted_auprc,
+}
+
+
+def standard(config: RunConfig) -> bool:
+    """Whether a run is a profile's own: nothing set by hand but what names a row, a protocol, a draw and a seed."""
+    given = {field: getattr(config, field) for field in _NAMED}
+    return config.preparation == "minmax" and config == resolve(
+        RunParameters.model_construct(**{**_defaults(), **given})
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    return {field: info.default for field, info in RunParameters.model_fields.items()}
+
+
+def table_2(records: Sequence[Record]) -> pd.DataFrame:
+    """Every row of Table II under every protocol, in the paper's order, beside the printed figures; a row a cell.
+
+    Columns: CELL, `recipe`, `runs`, `degenerate` (of them, those whose network learned nothing), each of METRICS with `_low`,
+    `_high` (95 %) and `_sd` over seeds, `gain` in per cent, `paper_<metric>`, `records` (keys). One draw of the images (seed
+    0). A cell's figures are means over the seeds that learned; with several, one bootstrap over components and seeds
+    together gives the interval. A cell without a sound run keeps its row with NaN.
+    """
+    sound: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        if record.config.draw_seed == 0 and record.config.loss == "wce" and standard(record.config):
+            sound.setdefault((*_cell(record.config), record.config.recipe), []).append(record)
+    rows = []
+    for row in (*TABLE_2, *BASELINES):
+        recipe = "deepcovid" if row in BASELINES else "paper"
+        for protocol in PROTOCOLS:
+            cell = (*(getattr(row, field) for field in ROW), protocol)
+            run = (
+                "augmented" if row in BASELINES else row.cohort,
+                *cell[1:],
+                recipe,
+            )  # [3] augments its COVID-19 images
+            rows.append({**dict(zip(CELL, cell, strict=True)), "recipe": recipe, **_figures(sound.get(run, []))})
+            rows[-1] |= {f"paper_{field}": getattr(row, field) for field in PRINTED}
+    table = pd.DataFrame(rows)
+    numbers = [field for field in table if field not in (*CELL, "recipe", "records", "runs", "degenerate")]
+    return table.astype({"beta": float, **dict.fromkeys(numbers, float)})
+
+
+def _cell(config: RunConfig) -> tuple[Any, ...]:
+    return tuple(getattr(config, field) for field in CELL)
+
+
+def _figures(records: Sequence[Record]) -> dict[str, Any]:
+    """Means over the sound runs of one cell, with intervals and spread."""
+    sound = [record for record in records if not record.degenerate]
+    found: dict[str, Any] = {
+        "runs": len(records),
+        "degenerate": len(records) - len(sound),
+        "records": " ".join(r.key for r in records),
+    }
+    intervals = _intervals(sound)
+    for metric in METRICS:
+        values = [value(record, metric) for record in sound]
+        found[metric] = np.mean(values) if values else np.nan
+        found[f"{metric}_low"], found[f"{metric}_high"] = intervals.get(metric, (np.nan, np.nan))
+        found[f"{metric}_sd"] = np.std(values, ddof=1) if len(values) > 1 else np.nan
+    found["gain"] = 100 * float(gain(found["bacc"], found["accuracy"]))
+    return found
+
+
+def _intervals(sound: Sequence[Record]) -> dict[str, tuple[float, float]]:
+    """95 % intervals of each metric: a single run's own, else of the mean over runs of the same test images."""
+    if len(sound) < 2:
+        return {metric: _own_interval(record, metric) for record in sound for metric in METRICS}
+    tests = [record.test().sort_values("image_id") for record in sound]
+    first = tests[0]
+    logits = np.column_stack([test["logit"] for test in tests])
+    columns = [first[field].to_numpy() for field in ("label", "component")]
+    return {key: ends[1:] for key, ends in over_runs(columns[0], logits, columns[1], _AREAS, draws=400).items()}
+
+
+def _own_interval(record: Record, metric: str) -> tuple[float, float]:
+    found = record.metrics.get(metric) or record.metrics["test"]
+    low, high = (
+        (found["low"], found["high"]) if metric in record.metrics else (found[f"{metric}_low"], found[f"{metric}_high"])
+    )
+    return (np.nan if low is None else low), (np.nan if high is None else high)
+
+
+def row_name(row: Any) -> str:
+    """A configuration in one short line, for an axis: 'combined · ResNet-50 · ImageNet · β 0.75'."""
+    return " · ".join(
+        (name(row.cohort).split(", ")[-1], name(row.model), name(row.pretraining), f"β {beta_text(row.beta)}")
+    )
+
+
+def best_row(table: pd.DataFrame) -> pd.DataFrame:
+    """The paper's best row under each protocol, and the same without its weight, from `table_2`."""
+    same = (
+        (table["cohort"] == BEST.cohort) & (table["model"] == BEST.model) & (table["pretraining"] == BEST.pretraining)
+    )
+    return table[same & (table["recipe"] == "paper")]
+
+
+def headline(table: pd.DataFrame) -> str:
+    """The paper's best row under each protocol recorded: bACC, AUROC and AUROC within source, in one sentence."""
+    rows = best_row(table)
+    rows = rows[(rows["beta"] == BEST.beta) & (rows["runs"] > rows["degenerate"])]
+    parts = [
+        f"{estimate(row.bacc, row.bacc_low, row.bacc_high)} under `{row.protocol}` (AUROC {row.auroc:.3f}, "
+        f"{row.within_source:.3f} within one source)"
+        for row in rows.itertuples()
+    ]
+    runs = count(int(rows["runs"].max()), "seed") if len(rows) else ""
+    return f"The paper's best row, printed as {BEST.bacc:.4f}, reaches a balanced accuracy of {listed(parts)}, over {runs}."
+
+
+def coverage(table: pd.DataFrame) -> str:
+    """How many cells are recorded, which are not, and in which the network learned nothing, in two sentences."""
+    absent, flat = table[table["runs"] == 0], table[(table["runs"] > 0) & (table["degenerate"] == table["runs"])]
+    text = f"{len(table) - len(absent)} of the table's {len(table)} cells have been run."
+    if len(absent):
+        text += f" Not run: {_named(absent)}."
+    if len(flat):
+        text += (
+            f" In {count(len(flat), 'cell')} the network learned nothing, so that no figure is given: {_named(flat)}."
+        )
+    return text
+
+
+def older(records: Sequence[Record]) -> str:
+    """How many records were made by older training code than this checkout's, in one sentence."""
+    number = sum(not record.current for record in records)
+    if not number:
+        return f"All {len(records)} records were made by the training code as it stands here."
+    return f"{number} of {len(records)} records were made by older training code than this checkout's."
+
+
+def _named(cells: pd.DataFrame) -> str:
+    groups: dict[str, list[str]] = {}
+    for row in cells.itertuples():
+        groups.setdefault(row_name(row), []).append(row.protocol)
+    return "; ".join(f"{row} ({', '.join(protocols)})" for row, protocols in groups.items())
+
+
+def paper_row(config: RunConfig) -> Any:
+    """The paper's row of a run's configuration; None where loss, preparation or head is not the paper's."""
+    usual = config.loss == "wce" and config.preparation == "minmax"
+    return find_row(config.cohort, config.model, config.pretraining, config.beta) if usual else None

@@ -1,8 +1,8 @@
-"""The README's table of parameters, written from the parameters themselves (`python -m tools.readme`)."""
+"""The README's table of parameters, written from the model of a run's parameters (`python -m tools.readme`)."""
 
 from pathlib import Path
 
-from cxrlib.book.chapter import CHAPTERS
+from cxrlib.config import RunParameters, allowed
 from cxrlib.paths import project_root
 from cxrlib.storage import atomic_path
 
@@ -10,8 +10,11 @@ BEGIN, END = "<!-- parameters: written by python -m tools.readme -->", "<!-- end
 
 
 def parameter_table() -> str:
-    """The parameters of `chapters/05_experiments.ipynb` as a Markdown table: name, default, allowed, meaning."""
-    rows = [f"| `{p.name}` | `{p.default}` | {p.allowed} | {p.help} |" for p in CHAPTERS["05_experiments"]]
+    """The parameters of a run as a Markdown table: name, default, allowed, meaning."""
+    rows = [
+        f"| `{name}` | `{field.default}` | {allowed(field)} | {field.description} |"
+        for name, field in RunParameters.model_fields.items()
+    ]
     return "\n".join(["| parameter | default | allowed | meaning |", "|---|---|---|---|", *rows])
 
 

@@ -22,7 +22,7 @@ from cxrlib.errors import CxrError
 from cxrlib.paths import project_root
 from tests.book.offline import browser, outside_assets, visit
 
-REPORT = "cxrlib.json"  # written by `cxrlib.book.sphinx_digest` in the build folder, beside `html/`
+REPORT = "cxrlib.json"  # written by `cxrlib.book.sphinx_execution` in the build folder, beside `html/`
 _NAME_AT = {"show_figure": 2, "show_table": 1}  # position of the argument `name`
 
 

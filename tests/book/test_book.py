@@ -14,7 +14,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cxrlib.book import sphinx_digest
+from cxrlib.book import inputs
 from cxrlib.book.show import framed, printed
 from tests.book import offline
 from tests.book import pages as book
@@ -24,7 +24,7 @@ FIGURE = {"mystnb": {"figure": {"caption": "A line.", "name": "fig-line"}, "imag
 SHOW = """
 import matplotlib.pyplot as plt
 import pandas as pd
-from cxrlib.figures.show import show_figure, show_table
+from cxrlib.book.show import show_figure, show_table
 data = pd.DataFrame({"x": [1.0, 2.0]})
 figure, axis = plt.subplots()
 axis.plot(data["x"])
@@ -210,30 +210,52 @@ def test_a_warning_fails_the_build_and_still_does_the_second_time(spoilt: Path) 
         assert build(spoilt, *STRICT).returncode != 0
 
 
-def test_every_input_of_the_digest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {name: tmp_path / name for name in ("sources", "records", "data", "weights")}
+def test_every_surrounding_input_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {name: tmp_path / name for name in ("records", "data", "weights")}
     for variable, name in (("CXR_RESULTS", "records"), ("CXR_DATA", "data"), ("CXR_WEIGHTS", "weights")):
         monkeypatch.setenv(variable, str(places[name]))
-    monkeypatch.setattr(sphinx_digest, "__file__", str(places["sources"] / "sphinx_digest.py"))
-    files = {
-        "sources": "a.py",
-        "records": "runs/k/config.json",
-        "data": "covidx_ray_5k/train/covid/1.png",
-        "weights": "w.bin",
-    }
+    files = {"records": "runs/k/config.json", "data": "covidx_ray_5k/train/covid/1.png", "weights": "w.bin"}
     for name, file in files.items():
-        before = sphinx_digest.inputs()
+        before = inputs.surroundings()
         (places[name] / file).parent.mkdir(parents=True, exist_ok=True)
         (places[name] / file).write_text("x = 1")
-        after = sphinx_digest.inputs()
+        after = inputs.surroundings()
         assert [key for key in after if after[key] != before[key]] == [name]
     unfinished = places["records"] / "runs" / ".k.tmp"
     unfinished.mkdir()
     (unfinished / "config.json").write_text("{")
     (places["records"] / "runs" / "k.lock").write_text("")
-    assert sphinx_digest.inputs() == after
+    assert inputs.surroundings() == after
     monkeypatch.setenv("CXR_PHANTOM_SCALE", "0.123")
-    assert sphinx_digest.inputs()["environment"] != after["environment"]
+    assert inputs.surroundings()["environment"] != after["environment"]
+
+
+def test_a_module_concerns_the_notebooks_that_need_it_and_no_other(tmp_path: Path) -> None:
+    modules = {
+        "a/__init__": "",
+        "a/drawing": "def draw():\n    from .colours import red\n",
+        "a/colours": "red = 1",
+        "a/other": "import importlib\nimportlib.import_module('cxrlib.a.late')",
+        "a/late": "",
+        "__init__": "",
+    }
+    for name, source in modules.items():
+        (tmp_path / "cxrlib" / f"{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cxrlib" / f"{name}.py").write_text(source)
+    drawing = new_notebook(cells=[new_code_cell("from cxrlib.a.drawing import draw")])
+    other = new_notebook(cells=[new_markdown_cell("# Prose"), new_code_cell("from cxrlib.a import other")])
+
+    def changed_by(name: str, text: str) -> list[bool]:
+        before = [inputs.Sources(tmp_path).digest(notebook) for notebook in (drawing, other)]
+        (tmp_path / "cxrlib" / name).write_text(text)
+        return [inputs.Sources(tmp_path).digest(n) != b for n, b in zip((drawing, other), before, strict=True)]
+
+    assert changed_by("a/colours.py", "red = 2") == [True, False]
+    assert changed_by("a/late.py", "x = 1") == [False, True]
+    assert changed_by("a/__init__.py", "x = 1") == [True, True]
+    assert changed_by("table.csv", "x,y") == [True, True]
+    other.cells[0].source = "# Other prose"
+    assert changed_by("a/unused.py", "x = 1") == [False, False]
 
 
 @pytest.fixture

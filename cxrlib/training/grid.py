@@ -124,9 +124,7 @@ def cells(
     `draws` and `seeds`: how many of each, counted from 0, in place of what the part declares. Raises ParameterError for an
     unknown part or a number below 1.
     """
-    for name, number in (("draws", draws), ("seeds", seeds)):
-        if number is not None and number < 1:
-            raise ParameterError(f"{name} = {number} is not allowed: {name} must be a whole number of at least 1.")
+    _check_numbers(draws, seeds)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise ParameterError(f"unknown part '{unknown[0]}' of the grid: choose among {', '.join(PARTS)}.")
@@ -140,11 +138,12 @@ def cells(
     return list(found.values())
 
 
-def listed_cells(path: Path, **common: Any) -> list[Cell]:
+def listed_cells(path: Path, draws: int | None = None, seeds: int | None = None, **common: Any) -> list[Cell]:
     """The cells of a grid listed in a file; the part is the file's name without its ending.
 
     `path` is a JSON file: a list of objects, each with parameters of `RunParameters`; what an object does not set comes from
-    `common`. Raises ParameterError for another content.
+    `common`. `draws` and `seeds`: how many of each, counted from 0, where an object does not name its own. Raises
+    ParameterError for another content.
     """
     try:
         listed = json.loads(path.read_text())
@@ -152,12 +151,20 @@ def listed_cells(path: Path, **common: Any) -> list[Cell]:
         raise ParameterError(f"the grid {path.name} cannot be read ({error}): give a JSON file.") from error
     if not isinstance(listed, list) or not listed or not all(isinstance(settings, dict) for settings in listed):
         raise ParameterError(f"the grid {path.name} must hold a JSON list of objects, each with a run's parameters.")
-    configs = [run_config(**{**common, **settings}) for settings in listed]
+    _check_numbers(draws, seeds)
+    repeated = _repeated(listed, 1 if draws is None else draws, 1 if seeds is None else seeds)
+    configs = [run_config(**{**common, **settings}) for settings in repeated]
     return [Cell(path.stem, config) for config in dict.fromkeys(configs)]
+
+
+def _check_numbers(draws: int | None, seeds: int | None) -> None:
+    for name, number in (("draws", draws), ("seeds", seeds)):
+        if number is not None and number < 1:
+            raise ParameterError(f"{name} = {number} is not allowed: {name} must be a whole number of at least 1.")
 
 
 def _repeated(settings: Sequence[dict[str, Any]], draws: int, seeds: int) -> Iterator[dict[str, Any]]:
     for seed in range(seeds):
         for draw in range(draws):
             for values in settings:
-                yield {**values, "draw_seed": draw, "seed": seed}
+                yield {"draw_seed": draw, "seed": seed, **values}

@@ -1,103 +1,180 @@
 """`python -m cxrlib study`: list, plan and run the grid; what is recorded is not run again.
 
-A plan is a JSON file that names every cell, its config and whether its record is there; the Snakemake
-workflow reads it, so that reading a workflow needs neither torch nor the data. `make` does both.
+Several processes may work on one grid at once: each takes the first cell that no other holds. A cell that fails leaves
+its reason in `results/failed/<key>.txt` and does not stop the others; the next start tries it again, after the rest.
 """
 
 import argparse
+import gc
 import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from cxrlib.config import RunConfig
-from cxrlib.data.editions import Edition, load_edition
-from cxrlib.errors import CxrError, DataError
+import torch
+from filelock import Timeout
+
+from cxrlib.config import PROFILES, RunConfig, checked
+from cxrlib.data.editions import Edition, find_edition, load_edition
+from cxrlib.errors import CxrError, DataError, WeightsError
 from cxrlib.images.store import open_store
+from cxrlib.names import beta_text
+from cxrlib.networks.heads import default_head
+from cxrlib.networks.weights import imagenet_digest
 from cxrlib.paths import cache_root, results_root
-from cxrlib.records.record import load_record, run_folder, run_key
-from cxrlib.records.table_2 import own_table, study_table
+from cxrlib.records.provenance import machine
+from cxrlib.records.record import load_record, read_records, records_table, run_folder, runs_root
 from cxrlib.storage import atomic_path, lock
-from cxrlib.training.grid import Cell
-from cxrlib.training.pretraining import pretrained_trunk, pretraining_key
+from cxrlib.training.grid import PARTS, Cell, cells, listed_cells
+from cxrlib.training.precision import best_device
+from cxrlib.training.pretraining import pretrained_trunk
 from cxrlib.training.runs import run, run_inputs
-from cxrlib.training.selection import add_selection, missing, selected, without_weights
-from cxrlib.training.workflow import drive, driving, plan_path, profile_folder
+from cxrlib.training.workflow import drive, driving, make_plan, plan_path, profile_folder
 
 
-def make_plan(planned: Sequence[Cell], edition: Edition, profile: str, own: str | None = None) -> dict[str, Any]:
-    """The plan of a grid: where results, cache and table lie, the data's digest, and a row a cell.
+def add_selection(parser: argparse.ArgumentParser, profile: str) -> None:
+    """Declare the options that choose cells; `profile` is the default profile."""
+    parser.add_argument("--profile", choices=tuple(PROFILES), default=profile)
+    parser.add_argument("--edition", default="auto", help="original, open, phantom or auto")
+    parser.add_argument("--licences", default="any", help="licences you accept, or any")
+    for name, what in (("draws", "draws of the images"), ("seeds", "seeds of the training")):
+        parser.add_argument(f"--{name}", type=int, help=f"number of {what}, from 0, instead of each part's own")
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=list(PARTS))
+    parser.add_argument("--grid", type=Path, help="JSON file with a grid of your own instead of the study's")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
 
-    `own`: the name of a grid of one's own, which then has a table of its own.
+
+def selected(arguments: argparse.Namespace) -> tuple[Edition, list[Cell]]:
+    """The edition and the cells that the options of `add_selection` choose."""
+    name = find_edition() if arguments.edition == "auto" else arguments.edition
+    common = {"profile": arguments.profile, "edition": name}
+    common |= {"licences": arguments.licences, "precision": arguments.precision}
+    if arguments.grid:
+        found = listed_cells(arguments.grid, arguments.draws, arguments.seeds, **common)
+    else:
+        found = cells(parts=arguments.parts, draws=arguments.draws, seeds=arguments.seeds, **common)
+    return load_edition(name, arguments.licences), found
+
+
+def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list[WeightsError]]:
+    """The cells without a record, in order, and the reason for each network whose ImageNet weights cannot be had.
+
+    Cells that start from such weights count as missing.
     """
-    rows = []
-    for cell in planned:
-        key = run_key(cell.config, run_inputs(cell.config, edition))
-        chestxray = cell.config.pretraining == "chestxray"
-        rows.append(
-            {
-                "key": key,
-                "part": cell.part,
-                "config": cell.config.to_dict(),
-                "pretraining": pretraining_key(cell.config, edition) if chestxray else None,
-                "recorded": run_folder(key).is_dir(),
-            }
-        )
-    name = "-".join(filter(None, (profile, edition.name, own)))
-    return {
-        "results": str(results_root()),
-        "cache": str(cache_root()),
-        "table": str(results_root() / "tables" / f"{name}.csv"),
-        "profile": profile,
-        "own": own,
-        "edition": edition.name,
-        "licences": edition.licences,
-        "data": edition.digest,
-        "cells": rows,
-    }
-
-
-def write_table(plan: Mapping[str, Any], edition: Edition) -> Path:
-    """Write the table of a plan's records and return its path.
-
-    Raises RecordError if a record is damaged or no longer what its config and this edition give.
-    """
-    configs = [RunConfig.from_dict(cell["config"]) for cell in plan["cells"]]
-    table = own_table(configs, edition) if plan["own"] else study_table(configs, edition, plan["profile"])
-    with atomic_path(plan["table"]) as part:
-        table.to_csv(part, index=False)
-    return Path(plan["table"])
-
-
-def run_cells(configs: Sequence[RunConfig], edition: Edition, seconds: float | None = None) -> int:
-    """Run configs in order in this process; returns how many were finished or already recorded.
-
-    Stops in good order when the next cell, if it took as long as the slowest so far, would pass `seconds`.
-    A cell that fails is reported on standard error and does not stop the others.
-    """
-    start, slowest, done = time.monotonic(), 0.0, 0
-    for number, config in enumerate(configs, 1):
-        began = time.monotonic()
-        if seconds is not None and began - start + slowest > seconds:
-            print(f"stopped before the time limit: {len(configs) - number + 1} cells left", flush=True)
-            break
-        name = f"{config.cohort} {config.model} {config.pretraining} {config.protocol}"
+    lacking: dict[str, WeightsError] = {}
+    for model in sorted({cell.config.model for cell in planned if cell.config.pretraining == "imagenet"}):
         try:
-            name = key = run_key(config, run_inputs(config, edition))
-            with lock(cache_root() / "study" / key):
-                record = run(config, edition)  # a process that outlived its driver may just have finished it
-        except CxrError as error:
-            print(f"[{number}/{len(configs)}] failed: {name}: {error}", file=sys.stderr, flush=True)
+            imagenet_digest(model)
+        except WeightsError as error:
+            lacking[model] = error
+
+    def recorded(config: RunConfig) -> bool:
+        known = config.pretraining != "imagenet" or config.model not in lacking
+        return known and run_folder(config, run_inputs(config, edition)).is_dir()
+
+    return [cell for cell in planned if not recorded(cell.config)], list(lacking.values())
+
+
+def run_cells(
+    configs: Sequence[RunConfig],
+    edition: Edition,
+    deadline: float | None = None,
+    after_each: Callable[[], object] = lambda: None,
+) -> int:
+    """Run configs in order in this process; returns how many are left without a record.
+
+    Cells that failed before, or whose process was killed, come last; cells that another process holds are waited for at
+    the end. Stops in good order when the next cell, if it took as long as the slowest of its network on this machine,
+    would pass `deadline` (of `time.monotonic()`). `after_each` is called after each cell that was run.
+    """
+    turns: list[tuple[Path, RunConfig, float]] = []
+    failed: dict[str, str] = {}
+    for config in configs:
+        try:
+            turns.append((run_folder(config, run_inputs(config, edition)), config, 0.0))
+        except CxrError as error:  # initial weights that cannot be had
+            failed[f"{config.cohort} {config.model} {config.pretraining} {config.protocol}"] = str(error)
+    queue = deque(sorted(turns, key=lambda turn: failure_note(turn[0].name).exists()))
+    slowest = _slowest(configs) if deadline is not None else {}
+    finished = 0
+    while queue:
+        folder, config, patience = queue.popleft()
+        if folder.is_dir():
+            finished += 1
+            continue
+        began = time.monotonic()
+        if deadline is not None and began + slowest.get(config.model, 0.0) >= deadline:
+            print(f"stopped before the time limit: {len(queue) + 1} cells left", flush=True)
+            break
+        try:
+            with lock(cache_root() / "study" / folder.name).acquire(timeout=patience):
+                reason, lost = _attempt(config, edition, folder.name)
+        except Timeout:  # another process is at work on it
+            queue.append((folder, config, 5.0))
             continue
         took = time.monotonic() - began
-        done, slowest = done + 1, max(slowest, took)
-        print(
-            f"[{number}/{len(configs)}] {record.key} bACC {record.metrics['test']['bacc']:.4f} {took:.0f} s", flush=True
-        )
-    return done
+        slowest[config.model] = max(slowest.get(config.model, 0.0), took)
+        if reason is None:
+            finished += 1
+            test = load_record(folder).metrics["test"]
+            result = f"AUROC {test['auroc']:.4f} bACC {test['bacc']:.4f} {took:.0f} s"
+            print(f"[{finished}/{len(configs)}] {folder.name} {result}", flush=True)
+        else:
+            failed[folder.name] = reason
+            print(f"failed: {folder.name}: {reason}", file=sys.stderr, flush=True)
+        after_each()
+        if lost:
+            print("the GPU takes no more work from this process: run the command again", file=sys.stderr, flush=True)
+            break
+    for name, reason in failed.items():
+        print(f"no record: {name}: {reason}", file=sys.stderr, flush=True)
+    return len(configs) - finished
+
+
+def failure_note(key: str) -> Path:
+    """The file that says why a cell has no record; it is there while the cell runs, and goes when it is recorded."""
+    return results_root() / "failed" / f"{key}.txt"
+
+
+def _attempt(config: RunConfig, edition: Edition, key: str) -> tuple[str | None, bool]:
+    """Run one cell; why it failed, in one line (None: it did not), and whether the GPU is lost to this process.
+
+    After a failure its note holds the traceback, and its memory is free again.
+    """
+    note, reason, lost = failure_note(key), None, False
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("the process ended before the cell did: killed, for want of memory perhaps, or at its time limit\n")
+    try:
+        run(config, edition)
+    except KeyboardInterrupt:
+        note.unlink(missing_ok=True)
+        raise
+    except Exception as error:  # one cell of hundreds: whatever it died of, the others go on
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        lost = isinstance(error, getattr(torch, "AcceleratorError", ())) and "out of memory" not in str(error)
+        note.write_text("".join(traceback.format_exception(error)))
+    if reason is None:
+        note.unlink(missing_ok=True)
+    else:
+        gc.collect()  # after the except block: until its end the traceback holds the tensors
+        if torch.cuda.is_available() and not lost:
+            torch.cuda.empty_cache()
+    return reason, lost
+
+
+def _slowest(configs: Sequence[RunConfig]) -> dict[str, float]:
+    """Seconds of each network's slowest recorded run on this machine."""
+    here, found = machine(best_device()), dict[str, float]()
+    for root in {runs_root(config) for config in configs}:
+        for record in read_records(root)[0]:
+            if record.machine == here:
+                seconds = float(record.provenance["wall_s"])
+                found[record.config.model] = max(found.get(record.config.model, 0.0), seconds)
+    return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,11 +189,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("plan", parents=[grid], help="write the plan for Snakemake").add_argument("output", type=Path)
     make = actions.add_parser("make", parents=[grid], help="write the plan and run it with Snakemake")
     make.add_argument("--workflow", default="default", help="Snakemake profile: default, slurm or a folder")
-    make.add_argument("--batch", type=int, default=1, help="cells that share one warm process")
+    make.add_argument("--batch", type=int, default=1, help="cells that share one process")
     make.add_argument("--gpus", type=int, default=1, help="GPUs that a job asks for")
     make.add_argument("--snakemake", default="", help="more options for Snakemake, or a target, in one word")
     for name, what in (("images", "image store"), ("pretrain", "pretrained trunks"), ("cell", "records")):
-        action = actions.add_parser(name, help=f"make the {what} of the named cells of a plan")
+        action = actions.add_parser(name, help=f"make the {what} of the named cells of a plan (a job of the workflow)")
         action.add_argument("plan", type=Path)
         action.add_argument("keys", nargs="+", help="keys of cells in the plan")
     actions.add_parser("table", help="write the table of a plan's records").add_argument("plan", type=Path)
@@ -128,38 +205,40 @@ def main(arguments: argparse.Namespace) -> int:
         return _from_plan(arguments)
     if arguments.action == "make":
         profile_folder(arguments.workflow)  # a wrong name is said before the plan is made
-        with driving(plan_path()) as held:
-            _plan(arguments, plan_path())
+        with driving(plan_path()):
+            _write_plan(arguments, plan_path())
             more = shlex.split(arguments.snakemake)
-            return drive(plan_path(), held, arguments.workflow, arguments.batch, arguments.gpus, more)
+            return drive(plan_path(), arguments.workflow, arguments.batch, arguments.gpus, more)
     if arguments.action == "plan":
-        _plan(arguments, arguments.output)
+        _write_plan(arguments, arguments.output)
         return 0
     edition, _, todo = _grid(arguments)
     if arguments.action == "run":
-        return int(run_cells([cell.config for cell in todo], edition, arguments.seconds) < len(todo))
+        deadline = None if arguments.seconds is None else time.monotonic() + arguments.seconds
+        return int(run_cells([cell.config for cell in todo], edition, deadline) > 0)
     for cell in todo:
         c = cell.config
-        beta = "-" if c.beta is None else f"{c.beta:g}"
-        beyond = [value for value, usual in ((c.loss, "wce"), (c.preparation, "minmax")) if value != usual]
-        settings = (c.protocol, c.cohort, c.model, c.pretraining, f"beta {beta}", f"seed {c.seed}", *beyond)
-        print(f"{cell.part:9}", *settings)
+        usual = (("wce", c.loss), ("minmax", c.preparation), ("paper", c.recipe), (default_head(c.model), c.head))
+        beyond = [value for default, value in usual if value != default]
+        seeds = f"draw {c.draw_seed} seed {c.seed}"
+        print(
+            f"{cell.part:12}", c.protocol, c.cohort, c.model, c.pretraining, f"beta {beta_text(c.beta)}", seeds, *beyond
+        )
     return 0
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell]]:
     """The edition, the cells planned and those that are missing; says how many."""
     edition, planned = selected(arguments)
-    lacking = without_weights(planned)
-    todo = missing(planned, edition, lacking)
+    todo, lacking = missing(planned, edition)
     counts = f"{len(planned)} cells planned, {len(todo)} missing"
     print(f"{edition.short}, profile {arguments.profile}: {counts}", flush=True)
-    for error in lacking.values():
+    for error in lacking:
         print(f"cells that start from these weights count as missing: {error}", file=sys.stderr)
     return edition, planned, todo
 
 
-def _plan(arguments: argparse.Namespace, target: Path) -> None:
+def _write_plan(arguments: argparse.Namespace, target: Path) -> None:
     edition, planned, _ = _grid(arguments)
     plan = make_plan(planned, edition, arguments.profile, arguments.grid.stem if arguments.grid else None)
     with atomic_path(target) as part:
@@ -167,8 +246,9 @@ def _plan(arguments: argparse.Namespace, target: Path) -> None:
 
 
 def _from_plan(arguments: argparse.Namespace) -> int:
+    """A job of the workflow: the image store, trunks or records of some cells of a plan, or its table."""
     plan = json.loads(arguments.plan.read_text())
-    configs = {cell["key"]: RunConfig.from_dict(cell["config"]) for cell in plan["cells"]}
+    configs = {cell["key"]: checked(RunConfig, cell["config"]) for cell in plan["cells"]}
     keys = getattr(arguments, "keys", [])
     unknown = [key for key in keys if key not in configs]
     if unknown:
@@ -177,17 +257,18 @@ def _from_plan(arguments: argparse.Namespace) -> int:
     if edition.digest != plan["data"]:
         raise DataError(f"the data have changed since the plan {arguments.plan.name} was made: make the plan again.")
     wanted = [configs[key] for key in keys]
-    if arguments.action == "table":
-        print(write_table(plan, edition))
-    elif arguments.action == "images":
+    if arguments.action == "cell":
+        return int(run_cells(wanted, edition) > 0)
+    if arguments.action == "images":
         for size in sorted({config.image_size for config in wanted}):
             open_store(edition.images, size)
     elif arguments.action == "pretrain":
         for config in wanted:
             pretrained_trunk(config, edition)
-    elif run_cells(wanted, edition) < len(wanted):
-        return 1
     else:
-        for key in keys:
-            load_record(run_folder(key))
+        folders = [Path(cell["record"]) for cell in plan["cells"]]
+        table = records_table(load_record(folder) for folder in folders if folder.is_dir())
+        with atomic_path(plan["table"]) as part:
+            table.drop(columns="wall_s", errors="ignore").to_csv(part, index=False)
+        print(f"{plan['table']}: {len(table)} of {len(folders)} cells recorded")
     return 0

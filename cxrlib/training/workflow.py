@@ -1,6 +1,9 @@
-"""`make study`: the plan handed to Snakemake, with one driver at a time for each plan."""
+"""`make study`: a plan of the grid as a JSON file, handed to Snakemake, with one driver at a time.
 
-import fcntl
+The plan names every cell, its config and whether its record is there, so that reading the workflow needs neither torch
+nor the data.
+"""
+
 import os
 import signal
 import subprocess
@@ -8,13 +11,41 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from cxrlib.errors import CxrError, ParameterError
-from cxrlib.paths import cache_root, project_root
+from filelock import Timeout
+
+from cxrlib.data.editions import Edition
+from cxrlib.errors import ParameterError, RecordError
+from cxrlib.paths import cache_root, project_root, results_root
+from cxrlib.records.record import run_folder
+from cxrlib.storage import lock
+from cxrlib.training.grid import Cell
+from cxrlib.training.pretraining import pretraining_key
+from cxrlib.training.runs import run_inputs
 
 
-class StudyError(CxrError, RuntimeError):
-    """The study cannot go on as it was asked to."""
+def make_plan(planned: Sequence[Cell], edition: Edition, profile: str, grid: str | None = None) -> dict[str, Any]:
+    """The plan of a grid: where cache and table lie, the data's digest, and a row a cell.
+
+    `grid`: the name of a grid that is not the study's; its table has that name too.
+    """
+    rows = []
+    for cell in planned:
+        config = cell.config
+        folder = run_folder(config, run_inputs(config, edition))
+        trunk = pretraining_key(config, edition) if config.pretraining.endswith("chestxray") else None
+        row = {"key": folder.name, "record": str(folder), "recorded": folder.is_dir(), "pretraining": trunk}
+        rows.append(row | {"config": config.model_dump()})
+    name = "-".join(filter(None, (profile, edition.name, grid)))
+    return {
+        "cache": str(cache_root()),
+        "table": str(results_root() / "tables" / f"{name}.csv"),
+        "edition": edition.name,
+        "licences": edition.licences,
+        "data": edition.digest,
+        "cells": rows,
+    }
 
 
 def plan_path() -> Path:
@@ -23,7 +54,7 @@ def plan_path() -> Path:
 
 
 def profile_folder(name: str) -> Path:
-    """A committed Snakemake profile by name, or a folder of one's own; ParameterError if there is neither."""
+    """A committed Snakemake profile by name, or a folder of the user's; ParameterError if there is neither."""
     known = project_root() / "workflow" / "profiles"
     for folder in (known / name, Path(name).resolve()):
         if (folder / "config.yaml").is_file():
@@ -33,46 +64,39 @@ def profile_folder(name: str) -> Path:
 
 
 def command(plan: Path, profile: str, batch: int, gpus: int, extra: Sequence[str] = ()) -> list[str]:
-    """The Snakemake command line for a plan.
+    """The Snakemake command line for a plan; `extra` comes last, so that it wins.
 
     Its state lies in the cache. Snakemake would add the profile `default` beside the Snakefile to any other, so that is
-    off: its limit of one GPU is a machine's, not a cluster's. Snakemake's own lock outlives a killed process, so it is off and `driving` stands
-    in for it. `extra` comes last, so that it wins.
+    off: its limit of one GPU is a machine's, not a cluster's. Its own lock outlives a killed process, so it is off too.
     """
-    work = cache_root() / "study"
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(project_root() / "workflow" / "Snakefile")),
         *("--config", f"plan={plan.resolve()}", f"batch={batch}", f"gpus={gpus}"),
         *("--profile", str(profile_folder(profile)), "--workflow-profile", "none"),
-        *("--directory", str(work), "--nolock"),
+        *("--directory", str(cache_root() / "study"), "--nolock"),
         *extra,
     ]
 
 
 @contextmanager
-def driving(plan: Path) -> Iterator[int]:
-    """Hold the plan's lock; yields its file descriptor, which a child may inherit to hold the lock as long as it lives.
-
-    The system lets go of the lock when the last holder ends, killed or not. Raises StudyError if it is taken.
-    """
-    plan.parent.mkdir(parents=True, exist_ok=True)
-    with open(plan.with_suffix(".driver"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StudyError("another `make study` is at work on this plan: wait for it or stop it first.") from error
-        yield file.fileno()
+def driving(plan: Path) -> Iterator[None]:
+    """Hold the plan's lock; raises RecordError if another driver holds it."""
+    try:
+        with lock(plan).acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise RecordError("another `make study` is at work on this plan: wait for it or stop it first.") from error
 
 
-def drive(plan: Path, lock: int, profile: str, batch: int, gpus: int, extra: Sequence[str] = ()) -> int:
-    """Run Snakemake on a plan under a lock from `driving`; returns its exit status.
+def drive(plan: Path, profile: str, batch: int, gpus: int, extra: Sequence[str] = ()) -> int:
+    """Run Snakemake on a plan; returns its exit status.
 
     Snakemake decides what an interrupt means: it gets the terminal's Ctrl-C itself, and a SIGTERM to this process is
     handed on to it, so that nothing goes on unseen.
     """
     search = os.pathsep.join([str(project_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search}
-    with subprocess.Popen(command(plan, profile, batch, gpus, extra), env=environment, pass_fds=(lock,)) as snakemake:
+    with subprocess.Popen(command(plan, profile, batch, gpus, extra), env=environment) as snakemake:
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         terminate = signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
         try:

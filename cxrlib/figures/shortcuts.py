@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.shortcuts.sample import Sample
+from cxrlib.data.samples import Samples
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
 
 _KIND_COLOURS = {"external": PALETTE["red"], "internal": PALETTE["blue"], "partly internal": PALETTE["sky"]}
@@ -112,7 +112,7 @@ def plot_dose(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_overlays(sample: Sample, maps: npt.NDArray[np.float32], lungs: npt.NDArray[np.bool_], each: int = 3) -> Figure:
+def plot_overlays(sample: Samples, maps: npt.NDArray[np.float32], lungs: npt.NDArray[np.bool_], each: int = 3) -> Figure:
     """Grad-CAM over the first images of each class, the lungs outlined; titles name class, source and licence.
 
     Images whose licence forbids derivatives are not drawn over: they are passed by.

@@ -1,6 +1,6 @@
-"""What a network can learn besides the disease: images it has seen before, and marks of where an image was taken.
+"""What can a network learn besides the disease: images it has seen before, and marks of where an image was taken?
 
-`overlap` counts what crosses from training to test, `sample` draws the images of the live probes, `regions` covers parts
-of them, `features` and `probes` measure what is left, `external` trains here and tests there, `dose` does the same on
-phantoms whose confounding is known, and `answer` puts the chapter's answer into two sentences.
+`overlap` counts what crosses from training to test, from the manifest alone. `sample` draws images for probes, `regions`
+covers parts of them, `probes` measures what is left, `external` trains on some collections and tests on others, `confounding`
+does the same on phantoms whose truth is known, and `answer` puts the results into sentences.
 """

@@ -1,27 +1,28 @@
-"""What training and test images share, where, and what it does to the sensitivity of recorded runs."""
+"""What training and test images share, and what it does to the sensitivity of recorded runs; no pixels are needed."""
 
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
-from cxrlib.data.cohorts import table_1_beside_ours
+from cxrlib.analysis.datasets import table_1_beside_ours
+from cxrlib.analysis.pairs import matched_pairs
 from cxrlib.data.editions import Edition
 from cxrlib.evaluation.intervals import clopper_pearson
 from cxrlib.records.record import Record
 
 SHARED = ("shared_patients", "exact_repeats", "near_repeats", "covid_overlap")
 PARTS = {"test_overlapping": "seen", "test_not_overlapping": "not seen"}
+SETTING = ("cohort", "model", "head", "pretraining", "beta", "draw_seed", "seed")
 
 
-def training_overlap(edition: Edition, seed: int) -> pd.DataFrame:
+def training_overlap(edition: Edition, draw_seed: int) -> pd.DataFrame:
     """Each training cohort against the test set under each protocol: cohort, protocol, test_covid and `SHARED`.
 
     Patients shared; test images whose file, or whose picture (perceptual hash, publisher's group), is in the training
     set; COVID-19 test images of a component that is. The pretraining cohort is a training cohort too.
     """
-    table = table_1_beside_ours(edition, seed)
+    table = table_1_beside_ours(edition, draw_seed)
     return table[["title", "protocol", "test_covid", *SHARED]].rename(columns={"title": "cohort"})
 
 
@@ -29,7 +30,7 @@ def between(images: pd.DataFrame, by: str = "source") -> pd.DataFrame:
     """What each two values of `by` share: patients, files (SHA-256), pictures (column `repeat`) and components.
 
     A row a pair that shares anything: first, second, patients, exact, near, components, and `disagreeing`, the shared
-    pictures that the two label differently. `images` has the columns `repeat` and `component` besides `schema.IMAGE_TABLE`.
+    pictures that the two label differently.
     """
     kinds = {"patients": "patient_id", "exact": "sha256", "near": "repeat", "components": "component"}
     groups = {str(name): part for name, part in images.groupby(by, sort=True)}
@@ -56,105 +57,77 @@ def inside(images: pd.DataFrame, by: str = "source") -> pd.DataFrame:
     rows = []
     for name, part in images.groupby(by, sort=True):
         stated = part[["repeat", "patient_id"]].dropna().drop_duplicates()
-        rows.append(
-            {
-                by: name,
-                "images": len(part),
-                "patients": part["patient_id"].nunique(),
-                "exact": int(part["sha256"].dropna().duplicated().sum()),
-                "near": int(part["repeat"].duplicated().sum()),
-                "joined": stated.loc[stated["repeat"].duplicated(), "repeat"].nunique(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def linked(edition: Edition) -> pd.DataFrame:
-    """An edition's images with their `component` and `repeat`."""
-    return edition.images.assign(component=edition.components, repeat=edition.repeats)
-
-
-def sensitivity_by_overlap(records: Sequence[Record]) -> pd.DataFrame:
-    """Sensitivity on COVID-19 test images whose patient or picture the training set holds, and on the others.
-
-    A row a cohort, protocol and part of the test set: runs, found and positives summed over runs, sensitivity, low, high (exact
-    95 % interval). Runs share test images, so an interval of several runs together is too narrow; a part
-    without a positive image has no row.
-    """
-    rows = [
-        {"cohort": r.config.cohort, "protocol": r.config.protocol, "test images": name, **_counts(r, part)}
-        for r in records
-        for part, name in PARTS.items()
-    ]
-    columns = ["cohort", "protocol", "test images", "found", "positives"]
-    table = pd.DataFrame(rows, columns=columns)
-    table = table[table["positives"] > 0]
-    grouped = table.groupby(["cohort", "protocol", "test images"], sort=True)
-    return _rates(
-        grouped.agg(runs=("found", "size"), found=("found", "sum"), positives=("positives", "sum")).reset_index()
-    )
-
-
-def against_clean(records: Sequence[Record]) -> pd.DataFrame:
-    """Pairs of runs that differ in the protocol alone, `paper` or `released` against `clean`, on the same test images.
-
-    A row a pair: cohort, model, pretraining, beta, seed, protocol, found, found_clean, positives, sensitivity and its
-    exact interval under both, and the differences of sensitivity and AUROC. The protocols differ in more than overlap.
-    """
-    by_config = {r.config: r for r in records}
-    rows = []
-    for config, record in by_config.items():
-        clean = by_config.get(config.replace(protocol="clean"))
-        if config.protocol not in ("paper", "released") or clean is None:
-            continue
-        ours, theirs = _counts(record, "test"), _counts(clean, "test")
-        if ours["positives"] != theirs["positives"] or not ours["positives"]:
-            continue
-        setting = {
-            name: getattr(config, name) for name in ("cohort", "model", "pretraining", "beta", "seed", "protocol")
+        counts = {
+            "patients": part["patient_id"].nunique(),
+            "exact": int(part["sha256"].dropna().duplicated().sum()),
+            "near": int(part["repeat"].duplicated().sum()),
+            "joined": stated.loc[stated["repeat"].duplicated(), "repeat"].nunique(),
         }
-        areas = [np.nan if r.metrics["test"]["auroc"] is None else r.metrics["test"]["auroc"] for r in (record, clean)]
-        rows.append({**setting, **ours, "found_clean": theirs["found"], "auroc_difference": areas[0] - areas[1]})
-    columns = [
-        "cohort",
-        "model",
-        "pretraining",
-        "beta",
-        "seed",
-        "protocol",
-        "found",
-        "positives",
-        "found_clean",
-        "auroc_difference",
-    ]
-    table = _rates(pd.DataFrame(rows, columns=columns))
-    clean_low, clean_high = clopper_pearson(table["found_clean"].astype(float), table["positives"].astype(float))
-    table = table.assign(
-        sensitivity_clean=table["found_clean"].astype(float) / table["positives"].astype(float),
-        low_clean=clean_low,
-        high_clean=clean_high,
-    )
-    return table.assign(difference=table["sensitivity"] - table["sensitivity_clean"])
-
-
-def _counts(record: Record, part: str) -> dict[str, int]:
-    metrics = record.metrics[part]
-    return {"found": int(metrics["tp"]), "positives": int(metrics["positives"])}
-
-
-def _rates(table: pd.DataFrame) -> pd.DataFrame:
-    found, positives = table["found"].astype(float), table["positives"].astype(float)
-    low, high = clopper_pearson(found, positives)
-    return table.assign(sensitivity=found / positives, low=low, high=high)
+        rows.append({by: name, "images": len(part), **counts})
+    return pd.DataFrame(rows)
 
 
 def threshold_table(distances: pd.DataFrame, thresholds: Sequence[int] = (8, 16, 24, 32, 40, 48, 56)) -> pd.DataFrame:
     """How many pairs of each kind lie within each threshold: threshold, then a column a kind, pairs cumulated.
 
-    distances: `hashing.distance_distribution`. Where the counts hardly grow between two rows, the choice between them hardly matters.
+    distances: `datasets.distance_distribution`. Where the counts hardly grow between two rows, the choice hardly matters.
+    """
+    within = {t: distances[distances["distance"] <= t].groupby("kind", sort=False)["pairs"].sum() for t in thresholds}
+    return pd.DataFrame([{"threshold": t, **counts.to_dict()} for t, counts in within.items()])
+
+
+def sensitivity_by_overlap(records: Sequence[Record]) -> pd.DataFrame:
+    """Sensitivity on COVID-19 test images whose patient or picture the training set holds, and on the others.
+
+    A row a cohort, protocol and part of the test set: runs, mean, least and most sensitivity over the runs, and images, the
+    positives of that part on average. Degenerate runs are left out; a part without a positive image has no row.
     """
     rows = [
-        {"threshold": t, **distances[distances["distance"] <= t].groupby("kind", sort=False)["pairs"].sum().to_dict()}
-        for t in thresholds
+        {"cohort": r.config.cohort, "protocol": r.config.protocol, "test images": name, **_counts(r, part)}
+        for r in records
+        for part, name in PARTS.items()
+        if r.degenerate is None and r.metrics[part]["positives"]
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["cohort", "protocol", "test images", "found", "positives", "sensitivity"])
+    grouped = table.groupby(["cohort", "protocol", "test images"], sort=True)
+    columns = {"runs": ("found", "size"), "images": ("positives", "mean")}
+    return grouped.agg(
+        **columns,
+        sensitivity=("sensitivity", "mean"),
+        least=("sensitivity", "min"),
+        most=("sensitivity", "max"),
+    ).reset_index()
+
+
+def against_clean(records: Sequence[Record]) -> pd.DataFrame:
+    """Pairs of runs that differ in the protocol alone, `paper` or `released` against `clean`, on the same test images.
+
+    A row a pair: `SETTING`, protocol, found, found_clean, positives, sensitivity and its exact interval under both, and
+    the differences of sensitivity and AUROC. The protocols differ in more than overlap. `attrs["degenerate"]`: pairs left
+    out because a network learned nothing.
+    """
+    rows, degenerate = [], 0
+    for protocol in ("paper", "released"):
+        pairs = matched_pairs(records, "protocol", protocol, "clean")
+        degenerate += pairs.degenerate
+        for treated, control in pairs.pairs:
+            ours, clean = _counts(treated, "test"), _counts(control, "test")
+            setting = {name: getattr(treated.config, name) for name in SETTING}
+            areas = (r.metrics["test"]["auroc"] for r in (treated, control))
+            rows.append({
+                **setting, "protocol": protocol, **ours, "found_clean": clean["found"],
+                "sensitivity_clean": clean["sensitivity"], "auroc_difference": next(areas) - next(areas),
+            })  # fmt: skip
+    columns = ["found", "positives", "sensitivity", "found_clean", "sensitivity_clean", "auroc_difference"]
+    table = pd.DataFrame(rows, columns=[*SETTING, "protocol", *columns])
+    positives = table["positives"].astype(float)
+    low, high = clopper_pearson(table["found"].astype(float), positives)
+    low_clean, high_clean = clopper_pearson(table["found_clean"].astype(float), positives)
+    table = table.assign(low=low, high=high, low_clean=low_clean, high_clean=high_clean)
+    table.attrs["degenerate"] = degenerate
+    return table.assign(difference=table["sensitivity"] - table["sensitivity_clean"])
+
+
+def _counts(record: Record, part: str) -> dict[str, float]:
+    metrics = record.metrics[part]
+    return {"found": metrics["tp"], "positives": metrics["positives"], "sensitivity": metrics["sensitivity"]}

@@ -1,0 +1,148 @@
+"""Within one source, on hundreds of images: every image scored by networks that saw no image of its component.
+
+A test set of the study holds 40 COVID-19 images and 23 others of the one source that has both. Here all radiographs of the
+sources with both classes are divided into folds of whole components, together with negatives of the other sources; each fold
+is scored by a network trained on the others. One more network a seed is trained on the largest such source alone and scores
+the sources that it never saw. The networks are SqueezeNet 1.1 with its own classifier, trained by `training.train`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from sklearn.model_selection import StratifiedGroupKFold
+
+from cxrlib.analysis.shortcuts.sample import adults, eligible, load
+from cxrlib.config import RunConfig
+from cxrlib.data.editions import Edition
+from cxrlib.data.samples import RunSamples, Samples, train_valid_split
+from cxrlib.errors import DataError
+from cxrlib.images.store import open_store
+from cxrlib.networks.classifier import Classifier, build_network
+from cxrlib.networks.weights import imagenet_digest, load_imagenet
+from cxrlib.paths import cache_root
+from cxrlib.records.analyses import recorded_analysis
+from cxrlib.records.provenance import training_code
+from cxrlib.storage import atomic_path, digest
+from cxrlib.training.configure import run_config
+from cxrlib.training.train import predict, train
+
+FOLDS, SEEDS = 5, (0, 1, 2, 3, 4)
+OTHERS = 300  # negatives of each source without COVID-19, at most
+CROSS_FITTED, EXTERNAL = "cross-fitted", "external"
+COLUMNS = ["design", "seed", "fold", "image_id", "source", "component", "label", "logit"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to train: `test` are the rows that it scores, `train` all that it may see; no component is in both."""
+
+    design: str  # CROSS_FITTED or EXTERNAL
+    seed: int
+    fold: int  # from 0; -1 in the external design
+    train: pd.DataFrame
+    test: pd.DataFrame
+
+
+@recorded_analysis("cross_fitting", needs_images=True, tolerance=10.0)
+def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int = 10) -> pd.DataFrame:
+    """The log-odds of COVID-19 of every image under every seed: `COLUMNS`, a row an image, seed and design.
+
+    `seeds` draw the folds, the initial weights and the batches. Networks are kept in the cache, so that a computation that
+    was cut off goes on where it stopped.
+    """
+    parts = []
+    for seed in seeds:
+        for task in tasks(eligible(edition), seed):
+            config = settings(edition, seed, epochs)
+            part = load(task.test, open_store(edition.images, config.image_size))
+            logit = predict(fitted(edition, task, config), part)
+            found = part.table.assign(design=task.design, seed=seed, fold=task.fold, label=part.labels, logit=logit)
+            parts.append(found[COLUMNS])
+    return pd.concat(parts, ignore_index=True)
+
+
+def settings(edition: Edition, seed: int, epochs: int = 10) -> RunConfig:
+    """The config of a fold's network: plain cross-entropy, ImageNet weights where there are radiographs, 64 pixels."""
+    return run_config(
+        edition=edition.name,
+        protocol="clean",
+        model="squeezenet",
+        head="native",
+        pretraining="none" if edition.name == "phantom" else "imagenet",
+        beta=None,
+        profile="cpu",
+        epochs=epochs,
+        precision="float32",
+        draw_seed=seed,
+        seed=seed,
+    )
+
+
+def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
+    """The networks of one seed, from `sample.eligible` rows: FOLDS cross-fitted ones, and the external one where there is a
+    source for it to be tested on.
+
+    Raises DataError where no source has both classes from at least FOLDS components.
+    """
+    rows = rows[adults(rows)]
+    counts = rows.pivot_table("component", "source", "label", aggfunc="nunique", fill_value=0)
+    counts = counts.reindex(columns=["covid", "non_covid"], fill_value=0)
+    both = counts.index[(counts >= FOLDS).all(axis=1)]
+    if both.empty:
+        raise DataError(f"no source has images of both classes from {FOLDS} patients: cross-fitting needs one.")
+    negative = counts.index[counts["covid"] == 0]
+    others = rows[rows["source"].isin(negative)].sample(frac=1, random_state=0).groupby("source").head(OTHERS)
+    pool = pd.concat([rows[rows["source"].isin(both)], others]).sort_values("image_id").reset_index(drop=True)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = list(splitter.split(pool, pool["source"] + pool["label"], pool["component"]))
+    found = [Task(CROSS_FITTED, seed, k, pool.iloc[a], pool.iloc[b]) for k, (a, b) in enumerate(folds)]
+
+    main = pool[pool["source"].isin(both)]["source"].value_counts().idxmax()
+    known = [main, *negative]
+    unseen = rows[~rows["source"].isin(known)]
+    if len(unseen):
+        held = pool.iloc[folds[0][1]]
+        test = pd.concat([unseen, held[held["source"].isin(negative)]]).reset_index(drop=True)
+        seen = pool[pool["source"].isin(known) & ~pool["component"].isin(test["component"])]
+        found.append(Task(EXTERNAL, seed, -1, seen, test))
+    return found
+
+
+def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
+    """The network of a task in evaluation mode: read from the cache, or trained now and kept there."""
+    imagenet = config.pretraining == "imagenet"
+    identity = {
+        "config": config.model_dump(),
+        "train": task.train["image_id"].tolist(),
+        "data": edition.digest,
+        "weights": imagenet_digest(config.model) if imagenet else None,
+        "code": training_code(),
+    }
+    path = cache_root() / "checkpoints" / f"cross-fitting-{digest(identity)[:16]}.safetensors"
+    normalise = imagenet and config.rules.normalisation == "weights"
+    if path.is_file():
+        network = build_network(config.model, config.image_size, config.seed, head=config.head, normalise=normalise)
+        network.load_state_dict(load_file(path))
+        return network.eval()
+    network = train(
+        config, samples_of(edition, task, config), load_imagenet(config.model) if imagenet else None
+    ).network
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with atomic_path(path) as part:
+        save_file(state, part)
+    return network.eval()
+
+
+def samples_of(edition: Edition, task: Task, config: RunConfig) -> RunSamples:
+    """The arrays of a task: training and validation part divided by component, the test part untouched."""
+    store = open_store(edition.images, config.image_size)
+    loaded = load(task.train, store)
+    whole = Samples(loaded.pixels, loaded.labels, loaded.table.assign(variant=0))
+    train_part, valid_part = train_valid_split(whole, config, augmented=False)
+    samples = RunSamples(train_part, valid_part, load(task.test, store), pd.DataFrame())
+    shared = np.intersect1d(whole.table["component"], samples.test.table["component"])
+    if len(shared):
+        raise DataError(f"component {shared[0]} is in the training and in the test part: divide by component.")
+    return samples

@@ -121,6 +121,15 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def thumbnails(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Mean grey of size x size equal areas, float32 [N, size, size] in [0, 1], of images uint8 [N, S, S]."""
+    ends = np.linspace(0, pixels.shape[-1], size + 1)
+    pixel = np.arange(pixels.shape[-1])
+    overlap = np.minimum(ends[1:, None], pixel + 1) - np.maximum(ends[:-1, None], pixel)
+    share = (np.maximum(overlap, 0) * size / pixels.shape[-1]).astype(np.float32)
+    return share @ (pixels.astype(np.float32) / 255) @ share.T
+
+
 def preprocess(image: np.ndarray, size: int) -> np.ndarray:
     """Grey [H, W] in any units -> uint8 [size, size]: min-max, resize, round (section VI.A).
 

@@ -1,17 +1,72 @@
-"""The built-in collection: phantoms need no folder and no download."""
+"""The built-in collection: phantoms need no folder and no download.
+
+Their table mimics the open edition's: COVID-19 images come from one source, most others from another, and the candidates
+for the test set lie inside the collection that the combined cohort adds, as in reality. The finding alone tells the
+classes apart: the acquisition site is drawn without regard to the label unless a spec confounds the two.
+"""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cxrlib.data.readers.base import Collection
-from cxrlib.images.phantom.spec import default_spec, images
+from cxrlib.data.schema import validate_images
+from cxrlib.images.phantom.spec import PhantomSpec, default_spec
+from cxrlib.storage import digest
 
 NAME = "phantom"
 TITLE = "synthetic phantoms"
+LICENCE = "CC0 1.0 (generated)"
+
+_BLOCKS: tuple[tuple[str, str, int, float, bool, bool], ...] = (
+    # source, finding, images at scale 1, images per patient (mean), covidx_candidate, in_july2020_metadata
+    ("phantom_a", "covid", 218, 1.6, True, True),
+    ("phantom_a", "covid", 294, 1.6, False, True),
+    ("phantom_a", "normal", 17, 1.2, False, True),
+    ("phantom_b", "normal", 6300, 1.15, False, False),
+    ("phantom_b", "consolidation", 900, 1.15, False, False),
+    ("phantom_b", "effusion", 900, 1.15, False, False),
+    ("phantom_b", "cardiomegaly", 700, 1.15, False, False),
+)
 
 
 def read(root: Path | None = None) -> Collection:
     """The phantoms of the default spec; `root` is not used."""
     excluded = pd.DataFrame(columns=["image_id", "collection", "reason"], dtype=str)
-    return Collection(NAME, TITLE, images(default_spec()), excluded, url="", citation="")
+    return Collection(NAME, TITLE, images(default_spec()), excluded)
+
+
+def images(spec: PhantomSpec) -> pd.DataFrame:
+    """The phantoms of a spec as an image table (`schema.IMAGE_TABLE`), at once: no pixel is computed.
+
+    Several images of one patient share the anatomy and differ in pose, exposure and extent of the finding.
+    Extra columns: `covidx_candidate`, `in_july2020_metadata` (bool), as in the open edition.
+    """
+    rng, rows, patient = np.random.default_rng([spec.seed, 7]), [], 0
+    for source, finding, count, per_patient, candidate, july in _BLOCKS:
+        left = max(round(count * spec.scale), 8 if finding == "covid" else 3)
+        while left:
+            here = min(left, int(rng.geometric(1 / per_patient)))
+            patient, left = patient + 1, left - here
+            rows += [(source, finding, patient, candidate, july)] * here
+    table = pd.DataFrame(rows, columns=["source", "finding", "patient", "covidx_candidate", "in_july2020_metadata"])
+    paths = [spec.path(finding, patient, n) for n, (_, finding, patient, *_) in enumerate(rows)]
+    covid = table["finding"] == "covid"
+    names = {"covid": "COVID-19", "normal": "No Finding"}
+    table = table.assign(
+        image_id=[f"phantom/s{spec.seed}-c{spec.confounding:g}/{n:05d}" for n in range(len(rows))],
+        path=paths,
+        sha256=[digest(path) for path in paths],
+        collection="phantom",
+        label=np.where(covid, "covid", "non_covid"),
+        healthy=table["finding"] == "normal",
+        patient_id=[f"phantom:{spec.seed}:{patient}" for patient in table.pop("patient")],
+        view="PA",
+        modality="X-ray",
+        population="adult",
+        licence=LICENCE,
+        **dict.fromkeys(("width", "height", "duplicate_group", "split")),
+        finding=[names.get(finding, finding.capitalize()) for finding in table["finding"]],
+    )
+    return validate_images(table)

@@ -1,10 +1,10 @@
-"""Synthetic chest-radiograph-like images with a known truth: the study's phantoms.
+"""Phantoms: synthetic chest-radiograph-like images with a known truth, in place of radiographs not at hand.
 
-Line integrals through a simple anatomy (`anatomy`), a finding of known extent (`findings`), a detector
-(`detector`) and an acquisition-site signature (`site`) that can be confounded with the label (`spec`).
+Line integrals through a simple anatomy with a finding of known extent (`anatomy`), exposure, display and an
+acquisition site's signature (`acquisition`), and the text that names each image (`spec`).
 """
 
-from cxrlib.images.phantom.render import masks, montage, render
-from cxrlib.images.phantom.spec import PhantomSpec, default_spec, images
+from cxrlib.images.phantom.acquisition import masks, render, sites
+from cxrlib.images.phantom.spec import FINDINGS, PhantomSpec, default_spec
 
-__all__ = ["PhantomSpec", "default_spec", "images", "masks", "montage", "render"]
+__all__ = ["FINDINGS", "PhantomSpec", "default_spec", "masks", "render", "sites"]

@@ -1,112 +1,110 @@
 """Related systems of the paper's section II in this study's harness: same cohort, same test images, same intervals."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import pandas as pd
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
-from cxrlib.analysis.own.frozen import feature_svm
-from cxrlib.config import PROFILES, RunConfig
+from cxrlib.analysis.pairs import value
+from cxrlib.analysis.sentences import count
+from cxrlib.config import PROFILES
 from cxrlib.data.editions import Edition
-from cxrlib.data.samples import prepare
-from cxrlib.errors import DataError
-from cxrlib.networks.segmentation import train_segmenter
-from cxrlib.networks.weights import imagenet_at_hand
+from cxrlib.data.samples import run_samples
+from cxrlib.evaluation.metrics import summary
+from cxrlib.names import name
+from cxrlib.networks.classifier import build_network
+from cxrlib.networks.weights import load_imagenet
+from cxrlib.records.analyses import recorded_analysis
 from cxrlib.records.record import Record
-from cxrlib.training.grid import BEST
+from cxrlib.training.configure import run_config
 from cxrlib.training.precision import best_device
-from cxrlib.training.runs import command, initial_network
+from cxrlib.training.segmentation import train_segmenter
+from cxrlib.training.train import features
 
 METRICS = ("sensitivity", "specificity", "bacc", "auroc")
-_PROTOCOL = "clean"
-_NAMES = {"resnet50": "ResNet-50", "vgg19": "VGG-19"}
-_BEFORE = {"minmax": "", "lungs": "; before it, histogram equalisation and a U-Net that cuts out the lungs"}
+SIZE = PROFILES["cpu"]["image_size"]
 
 
-def frozen_svm(edition: Edition, profile: str, seed: int = 0) -> dict[str, Any]:
-    """Frozen ResNet-50 features under a linear SVM (Sethy and Behera, 2020) on the combined cohort, protocol clean.
+@recorded_analysis("feature_svm", tolerance=0.02)
+def feature_svm(edition: Edition) -> pd.DataFrame:
+    """Features of a frozen ResNet-50 (ImageNet) under a linear SVM, after Sethy and Behera (2020): one row.
 
-    Computed when it is asked for: the training and test images of the ResNet-50 run without a weight, at the profile's
-    size. Keys as `metrics.summary`, with `features`: whose weights the network has, "imagenet" or "none" (random).
+    Combined cohort, protocol clean, the profile `cpu`'s size; features are averaged over the map, standardised, and
+    classified with C = 1e-3. Columns: METRICS with `_low` and `_high`, `train` and `test` images. An image is positive on
+    the positive side of the plane; the AUROC ranks by the distance from it.
     """
-    config = RunConfig.create(
-        edition=edition.name, licences=edition.licences, cohort=BEST.cohort, model="resnet50", beta=None, seed=seed,
-        protocol=_PROTOCOL, profile=profile,
+    config = run_config(
+        profile="cpu", edition="open", model="resnet50", head="native", pretraining="imagenet", beta=None,
+        precision="float32",
     )  # fmt: skip
-    samples = prepare(config, edition)
-    network = initial_network(config, edition).eval()
-    found = feature_svm(network, samples.train, samples.test, seed=seed, device=best_device())
-    return {**found, "features": config.pretraining, "train": samples.train.counts()}
+    samples = run_samples(config, edition)
+    network = build_network("resnet50", SIZE, 0, head="native", trunk_state=load_imagenet("resnet50"), normalise=True)
+    x_train, x_test = (
+        features(network, part.pixels, best_device())[:, :, 0, 0].astype(np.float32)
+        for part in (samples.train, samples.test)
+    )
+    machine = make_pipeline(StandardScaler(), LinearSVC(C=1e-3, random_state=0, max_iter=20_000))
+    margin = machine.fit(x_train, samples.train.labels).decision_function(x_test)
+    groups = samples.test.table["component"].to_numpy()
+    found = summary(samples.test.labels, 1 / (1 + np.exp(-margin)), scores=margin, groups=groups)
+    keys = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    return pd.DataFrame([{key: found[key] for key in keys} | {"train": len(samples.train), "test": len(samples.test)}])
 
 
-def segmentation_sentence(edition: Edition, profile: str, seed: int = 0) -> str:
-    """How well the U-Net of the lungs does on patients it did not see, trained now; or that there are too few masks."""
-    try:
-        found = train_segmenter(edition, PROFILES[profile]["image_size"], seed=seed)
-    except DataError as error:
-        return f"No segmentation network could be trained here: {error}"
-    d = found.held_out["dice"]
+@recorded_analysis("lung_segmentation", tolerance=0.02)
+def lung_segmentation(edition: Edition) -> pd.DataFrame:
+    """Dice coefficient of the U-Net on radiographs of patients it did not see: image_id, component, dice, trained_on."""
+    found = train_segmenter(edition, SIZE)
+    return found.held_out.assign(trained_on=found.trained_on)
+
+
+def segmentation_sentence(held_out: pd.DataFrame) -> str:
+    """How well the U-Net of the lungs does on patients it did not see, in one sentence; from `lung_segmentation`."""
+    d = held_out["dice"]
     return (
-        f"Trained on {found.trained_on} images with lung masks, it reaches a Dice coefficient of {d.median():.3f} in the "
-        f"median (quartiles {d.quantile(0.25):.3f} to {d.quantile(0.75):.3f}) on {len(d)} images of other patients."
+        f"Trained on {count(int(held_out['trained_on'].iloc[0]), 'image')} with lung masks, it reaches a Dice coefficient of "
+        f"{d.median():.3f} in the median (quartiles {d.quantile(0.25):.3f} to {d.quantile(0.75):.3f}) on {len(d)} images of "
+        "other patients."
     )
 
 
-def related_table(svm: dict[str, Any], records: Sequence[Record], edition: Edition, profile: str) -> pd.DataFrame:
-    """One row a related system: what stands for it here, its test metrics with 95 % intervals, or why it has none.
+def related_table(svm: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """One row a related system: what stands for it here, runs, and mean test metrics with their range over runs.
 
-    `svm` is `frozen_svm`'s result; the fine-tuned networks are looked for among `records`, without a weight, seed 0 or
-    the lowest there is.
+    `svm`: from `feature_svm`, whose ends are 95 % intervals of its one run. Networks: sound records on the combined cohort,
+    protocol clean, without a weight.
     """
-    weights = "ImageNet" if svm["features"] == "imagenet" else "random"
-    rows = [
-        _row(
-            "Sethy and Behera [8]",
-            f"ResNet-50 features ({weights} weights), linear SVM",
-            svm,
-            "computed with this page",
-        ),
-        _network_row("ResNet-50, fine-tuned, for comparison", "resnet50", records, edition, profile),
-        _network_row("Apostolopoulos et al. [11]", "vgg19", records, edition, profile),
-        _network_row("Tartaglione et al. [6]", "resnet50", records, edition, profile, "lungs"),
-    ]
-    return pd.DataFrame(rows)
+    row = svm.iloc[0]
+    first = {
+        "system": "Sethy and Behera [8]", "here": "ResNet-50 features (ImageNet weights), linear SVM", "runs": 1,
+        **{key: float(row[key]) for metric in METRICS for key in (metric, f"{metric}_low", f"{metric}_high")},
+    }  # fmt: skip
+    wanted = (
+        ("the network itself, for comparison", "squeezenet", "minmax"),
+        ("histogram equalisation first", "squeezenet", "equalised"),
+        ("Tartaglione et al. [6]", "squeezenet", "lungs"),
+        ("the study's network, for comparison", "resnet50", "minmax"),
+        ("Apostolopoulos et al. [11]", "vgg19", "minmax"),
+    )
+    return pd.DataFrame([first, *(_row(system, model, preparation, records) for system, model, preparation in wanted)])
 
 
-def _network_row(
-    system: str, model: str, records: Sequence[Record], edition: Edition, profile: str, preparation: str = "minmax"
-) -> dict[str, object]:
-    wanted = (BEST.cohort, model, "imagenet", None, "wce", _PROTOCOL, preparation)
+def _row(system: str, model: str, preparation: str, records: Sequence[Record]) -> dict[str, object]:
     same = [
         r
         for r in records
-        if (
-            r.config.cohort,
-            r.config.model,
-            r.config.pretraining,
-            r.config.beta,
-            r.config.loss,
-            r.config.protocol,
-            r.config.preparation,
-        )
-        == wanted
-    ]
-    name = f"{_NAMES[model]}, ImageNet weights, all layers trained{_BEFORE[preparation]}"
-    if same:
-        first = min(same, key=lambda record: record.config.seed)
-        return _row(system, name, first.metrics["test"], first.key)
-    hint = "" if imagenet_at_hand(model) else "; its ImageNet weights are not on this machine"
-    config = RunConfig.create(
-        edition=edition.name, licences=edition.licences, cohort=BEST.cohort, model=model, pretraining="imagenet", beta=None,
-        protocol=_PROTOCOL, profile=profile, preparation=preparation,
-    )  # fmt: skip
-    return _row(system, name, None, f"no record{hint}: {command(config)}")
-
-
-def _row(system: str, here: str, metrics: dict[str, Any] | None, source: str) -> dict[str, object]:
-    figures: dict[str, object] = {}
-    for name in METRICS:
-        for key in (name, f"{name}_low", f"{name}_high"):
-            value = None if metrics is None else metrics[key]
-            figures[key] = float("nan") if value is None else float(value)
-    return {"system": system, "here": here, **figures, "source": source}
+        if (r.config.model, r.config.preparation, r.config.cohort, r.config.protocol, r.config.pretraining)
+        == (model, preparation, "combined", "clean", "imagenet")
+        and r.config.beta is None and r.config.loss == "wce" and r.config.recipe == "paper" and not r.degenerate
+    ]  # fmt: skip
+    before = "" if preparation == "minmax" else f"; before it: {name(preparation)}"
+    here = f"{name(model)}, ImageNet weights, all layers trained{before}" + ("" if same else " (not run)")
+    figures: dict[str, float] = {}
+    for metric in METRICS:
+        values = np.array([value(record, metric) for record in same])
+        ends = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
+        figures |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), map(float, ends), strict=True))
+    return {"system": system, "here": here, "runs": len(same), **figures}

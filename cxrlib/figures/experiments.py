@@ -1,55 +1,38 @@
-"""Figures and tables of one run, and the book's Table II of every recorded run."""
+"""Figures of chapter 5: one run, and the whole of Table II."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from cxrlib.config import RunConfig
-from cxrlib.evaluation.metrics import gain
-from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, WIDE
-from cxrlib.paper.tables import REFERENCE, PaperRow, find_row
-from cxrlib.protocols import CHOICES, PROTOCOLS
+from cxrlib.analysis.effects import METRICS
+from cxrlib.analysis.single_run import confusion_table, curve_table
+from cxrlib.analysis.table_2 import paper_row, row_name
+from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, PROTOCOL_COLOURS, WIDE
+from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
 
-RATES = ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
-_RATE_NAMES = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "bacc": "Balanced accuracy",
-    "ppcr": "PPCR as defined",
-    "accuracy": "Accuracy",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-}
+MARKERS = {"resnet50": "o", "acnn": "^", "squeezenet": "s", "vgg19": "D"}
 
 
 def plot_history(record: Record) -> Figure:
     """Training and validation loss by epoch, with the epoch the protocol keeps."""
     history = record.history
     figure, axis = plt.subplots(figsize=WIDE)
-    for column, name, colour in (("train_loss", "training", "blue"), ("valid_loss", "validation", "orange")):
-        axis.plot(history["epoch"] + 1, history[column], marker="o", label=name, color=PALETTE[colour])
+    for column, label, colour in (("train_loss", "training", "blue"), ("valid_loss", "validation", "orange")):
+        axis.plot(history["epoch"] + 1, history[column], marker="o", label=label, color=PALETTE[colour])
     kept = int(history.loc[history["kept"], "epoch"].iloc[0]) + 1
-    axis.axvline(kept, color=PALETTE["grey"], linestyle="--", label=f"kept: epoch {kept}")
+    axis.axvline(kept, color=PALETTE["grey"], linestyle="--", label=f"epoch {kept}, which is used")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     axis.legend()
     return figure
-
-
-def confusion_table(record: Record) -> pd.DataFrame:
-    """Test images by true class (rows) and predicted class (columns) at threshold 0.5."""
-    m = record.metrics["test"]
-    return pd.DataFrame(
-        [[m["tp"], m["fn"]], [m["fp"], m["tn"]]],
-        index=pd.Index(["COVID", "non-COVID"], name="true class"),
-        columns=pd.Index(["COVID", "non-COVID"], name="predicted class"),
-    )
 
 
 def plot_confusion(record: Record) -> Figure:
@@ -58,179 +41,191 @@ def plot_confusion(record: Record) -> Figure:
     shares = counts.div(counts.sum(axis=1), axis=0)
     figure, axis = plt.subplots(figsize=NARROW)
     sns.heatmap(
-        shares,
-        annot=counts,
-        fmt="d",
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        cbar_kws={"label": "share of the true class"},
-        ax=axis,
-    )
+        shares, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar_kws={"label": "share of the true class"}, ax=axis
+    )  # fmt: skip
     return figure
 
 
-def curve_table(record: Record) -> pd.DataFrame:
-    """Points of the ROC and the precision-recall curve on the test set: curve, x, y, threshold."""
-    test = record.test()
-    false, true, at = roc_curve(test["label"], test["probability"], drop_intermediate=True)
-    precision, recall, cut = precision_recall_curve(test["label"], test["probability"], drop_intermediate=True)
-    return pd.concat(
-        [
-            pd.DataFrame({"curve": "ROC", "x": false, "y": true, "threshold": at}),
-            pd.DataFrame({"curve": "precision-recall", "x": recall[:-1], "y": precision[:-1], "threshold": cut}),
-        ],
-        ignore_index=True,
-    )
-
-
 def plot_curves(record: Record) -> Figure:
-    """ROC and precision-recall curves with the operating points at 0.5 and at the tuned threshold."""
-    table, metrics = curve_table(record), record.metrics
-    row = _printed(record.config)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), layout="constrained")
-    for axis, curve in ((left, "ROC"), (right, "precision-recall")):
-        part = table[table["curve"] == curve]
-        axis.plot(part["x"], part["y"], color=PALETTE["blue"], drawstyle="default" if curve == "ROC" else "steps-post")
-        axis.set(title=curve, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    for name, key, marker in (("threshold 0.5", "test", "o"), ("tuned on validation", "test_tuned", "s")):
+    """ROC and precision-recall curves with the operating points at 0.5 and at the threshold tuned on validation data."""
+    metrics, row = record.metrics, paper_row(record.config)
+    figure, (left, right) = _curve_axes()
+    _draw_curves(left, right, record, color=PALETTE["blue"])
+    for label, key, marker in (("threshold 0.5", "test", "o"), ("tuned on validation", "test_tuned", "s")):
         m = metrics[key]
-        left.plot(
-            1 - m["specificity"], m["sensitivity"], marker, color=PALETTE["red"], label=name, mfc="none", ms=9, mew=2
-        )
+        style = {"color": PALETTE["red"], "mfc": "none", "ms": 9, "mew": 2}
+        left.plot(1 - m["specificity"], m["sensitivity"], marker, label=label, **style)
         if m["tp"] + m["fp"]:
-            right.plot(
-                m["sensitivity"], m["tp"] / (m["tp"] + m["fp"]), marker, color=PALETTE["red"], mfc="none", ms=9, mew=2
-            )
+            right.plot(m["sensitivity"], m["tp"] / (m["tp"] + m["fp"]), marker, **style)
     if row is not None:
         left.plot(1 - row.specificity, row.sensitivity, "x", color=PAPER_COLOUR, label="paper", ms=9, mew=2)
-    left.set(xlabel="1 - specificity", ylabel="sensitivity")
-    right.set(xlabel="recall (sensitivity)", ylabel="precision")
     left.legend(loc="lower right")
     return figure
 
 
-def comparison_table(record: Record) -> pd.DataFrame:
-    """The run's metrics with 95 % intervals beside the paper's figures for the same configuration.
+def plot_main_curves(records: Sequence[Record]) -> Figure:
+    """ROC and precision-recall curves of several records: colour by protocol, solid with a weight, dotted without."""
+    figure, (left, right) = _curve_axes()
+    for record in records:
+        c = record.config
+        label = f"{c.protocol}, β {beta_text(c.beta)}"
+        known = {line.get_label() for line in left.lines}
+        style = {"color": PROTOCOL_COLOURS[c.protocol], "linestyle": ":" if c.beta is None else "-", "linewidth": 1.2}
+        _draw_curves(left, right, record, label=None if label in known else label, **style)
+    left.legend(loc="lower right", fontsize=9)
+    return figure
 
-    Rates carry Clopper-Pearson intervals. The paper's PPCR column is set beside accuracy, which it holds.
+
+def _curve_axes() -> tuple[Figure, tuple[plt.Axes, plt.Axes]]:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained")
+    left.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    right.set(
+        title="precision-recall",
+        xlabel="recall (sensitivity)",
+        ylabel="precision",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+    )
+    return figure, (left, right)
+
+
+def _draw_curves(left: plt.Axes, right: plt.Axes, record: Record, label: str | None = None, **style: Any) -> None:
+    points = curve_table(record)
+    for axis, curve, drawn in ((left, "ROC", "default"), (right, "precision-recall", "steps-post")):
+        part = points[points["curve"] == curve]
+        axis.plot(part["x"], part["y"], drawstyle=drawn, label=label, **style)
+
+
+def plot_table_2(table: pd.DataFrame) -> Figure:
+    """Sensitivity, specificity, bACC and AUROC within source by row: points by protocol with intervals, crosses as printed.
+
+    `table` comes from `analysis.table_2.table_2`; rows without a sound run under any protocol are left out.
     """
-    metrics = record.metrics["test"]
-    c = record.config
-    row = _printed(c)
-    printed = {} if row is None else {
-        "sensitivity": row.sensitivity, "specificity": row.specificity, "bacc": row.bacc, "accuracy": row.ppcr
-    }  # fmt: skip
-    rows = []
-    for name in RATES:
-        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-        rows.append(
-            {
-                "metric": _RATE_NAMES[name],
-                "this run": metrics[name],
-                "95 % low": low,
-                "95 % high": high,
-                "tuned threshold": record.metrics["test_tuned"][name],
-                "paper": printed.get(name),
-            }
+    sound = table[table["runs"] > table["degenerate"]]
+    rows = list(dict.fromkeys(row_name(row) for row in sound.itertuples()))
+    place = {row: len(rows) - 1 - k for k, row in enumerate(rows)}
+    metrics = ("sensitivity", "specificity", "bacc", "within_source")
+    figure, axes = plt.subplots(1, 4, figsize=(12.0, 0.42 * len(rows) + 1.4), sharey=True, layout="constrained")
+    for axis, metric in zip(axes, metrics, strict=True):
+        for k, (protocol, colour) in enumerate(PROTOCOL_COLOURS.items()):
+            part = sound[sound["protocol"] == protocol]
+            y = [place[row_name(row)] + 0.22 * (1 - k) for row in part.itertuples()]
+            ends = np.clip([part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]], 0, None)
+            axis.errorbar(
+                part[metric],
+                y,
+                xerr=np.nan_to_num(ends),
+                fmt="o",
+                color=colour,
+                label=protocol,
+                markersize=5,
+                elinewidth=1,
+            )
+        if metric != "within_source":
+            first = sound.drop_duplicates(["cohort", "model", "pretraining", "beta", "recipe"])
+            y = [place[row_name(row)] for row in first.itertuples()]
+            axis.plot(first[f"paper_{metric}"], y, "x", color=PAPER_COLOUR, label="as printed")
+        else:
+            axis.axvline(0.5, color="0.6", linewidth=1)
+        axis.set_title(name(metric), fontsize=10)
+    axes[0].set_yticks(list(place.values()), list(place), fontsize=9)
+    axes[2].legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def plot_plane(table: pd.DataFrame) -> Figure:
+    """Sensitivity over specificity, a point a cell: colour by protocol, marker by network, crosses as printed.
+
+    Lines of equal balanced accuracy lie behind them.
+    """
+    sound = table[table["runs"] > table["degenerate"]]
+    figure, axis = plt.subplots(figsize=(7.5, 5.0), layout="constrained")
+    ends = np.array([0.0, 1.0])
+    for level in (0.5, 0.6, 0.7, 0.8, 0.9):
+        axis.plot(ends, 2 * level - ends, color="0.85", linewidth=0.8, zorder=0)
+        axis.annotate(f"bACC {level:g}", (1.0, 2 * level - 1), fontsize=8, color="0.4", ha="right", va="bottom")
+    for (protocol, model), part in sound.groupby(["protocol", "model"], sort=False):
+        axis.plot(
+            part["specificity"], part["sensitivity"], MARKERS[str(model)], color=PROTOCOL_COLOURS[str(protocol)],
+            label=f"{protocol}, {name(model)}", mfc="none", ms=8, mew=1.6,
+        )  # fmt: skip
+    first = table.drop_duplicates(["cohort", "model", "pretraining", "beta", "recipe"])
+    axis.plot(first["paper_specificity"], first["paper_sensitivity"], "x", color=PAPER_COLOUR, label="as printed")
+    lowest = min([0.9, *sound["specificity"], *first["paper_specificity"].dropna()])
+    axis.set(xlabel="specificity", ylabel="sensitivity", xlim=(lowest - 0.01, 1.003), ylim=(-0.03, 1.03))
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def histories(records: Sequence[Record]) -> pd.DataFrame:
+    """Loss by epoch of records with the paper's weight or none: panel, protocol, weight, seed, epoch, losses, kept."""
+    parts = [
+        record.history.assign(
+            panel=f"{name(record.config.model)}, {name(record.config.pretraining)}",
+            protocol=record.config.protocol, weight=beta_text(record.config.beta), seed=record.config.seed,
         )
-    return pd.DataFrame(rows).astype(
-        {name: float for name in ("this run", "95 % low", "95 % high", "tuned threshold", "paper")}
+        for record in records
+        if record.config.protocol in PROTOCOL_COLOURS and record.config.beta in (None, 0.75)
+    ]  # fmt: skip
+    columns = ["panel", "protocol", "weight", "seed", "epoch", "train_loss", "valid_loss", "kept"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def plot_histories(table: pd.DataFrame) -> Figure:
+    """Validation loss by epoch, a panel a network and start: colour by protocol, dotted without the weight.
+
+    Losses of different weights and protocols are not the same function, so that only the course of each line counts.
+    """
+    panels = sorted(table["panel"].unique())
+    rows = -(-len(panels) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(11.0, 2.7 * rows + 0.5), layout="constrained", squeeze=False)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        for (protocol, weight, _), line in table[table["panel"] == panel].groupby(["protocol", "weight", "seed"]):
+            style = {"color": PROTOCOL_COLOURS[str(protocol)], "linestyle": ":" if weight == "none" else "-"}
+            axis.plot(line["epoch"] + 1, line["valid_loss"], linewidth=0.9, **style)
+            best = line[line["kept"]]
+            axis.plot(best["epoch"] + 1, best["valid_loss"], "o", color=style["color"], ms=3)
+        axis.set_title(panel, fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("validation loss", fontsize=10)
+    handles = [Line2D([], [], color=colour, label=label) for label, colour in PROTOCOL_COLOURS.items()]
+    handles += [
+        Line2D([], [], color="0.3", linestyle="-", label="β 0.75"),
+        Line2D([], [], color="0.3", linestyle=":", label="no β"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+    return figure
+
+
+def plot_effects(differences: pd.DataFrame, noise: pd.DataFrame) -> Figure:
+    """Every paired difference by contrast: a point a pair, coloured by protocol, a bar at the mean.
+
+    The grey band holds 95 % of the differences between two SqueezeNet runs that differ in their seed alone (`noise`: from
+    `analysis.effects.retraining_noise`, protocol clean).
+    """
+    contrasts = list(dict.fromkeys(differences["contrast"]))[::-1]
+    figure, axes = plt.subplots(
+        1, len(METRICS), figsize=(12.5, 0.45 * len(contrasts) + 1.6), sharey=True, layout="constrained"
     )
-
-
-def recorded_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Table II of every recorded run, one row a run, beside the paper's figures for the configuration."""
-    return pd.DataFrame([_recorded_row(record) for record in records])
-
-
-def _recorded_row(record: Record) -> dict[str, object]:
-    c, m = record.config, record.metrics["test"]
-    row = _printed(c)
-    return {
-        "training set": c.cohort,
-        "model": c.model,
-        "pretraining": c.pretraining,
-        "β": "–" if c.beta is None else f"{c.beta:g}",
-        "loss": c.loss,
-        "protocol": c.protocol,
-        "seed": c.seed,
-        "edition": c.edition,
-        "profile": c.profile,
-        "px": c.image_size,
-        "sensitivity": m["sensitivity"],
-        "specificity": m["specificity"],
-        "bACC": m["bacc"],
-        "PPCR as defined": m["ppcr"],
-        "accuracy": m["accuracy"],
-        "gain %": 100 * gain(m["bacc"], m["accuracy"], REFERENCE.bacc, REFERENCE.ppcr),
-        "AUROC": m["auroc"],
-        "paper bACC": float("nan") if row is None else row.bacc,
-        "code": "current" if record.current else "older",
-        "record": record.key,
-    }
-
-
-def _printed(config: RunConfig) -> PaperRow | None:
-    """The paper's row of a configuration; none where the loss or the preparation is not the paper's."""
-    if config.loss != "wce" or config.preparation != "minmax":
-        return None
-    return find_row(config.cohort, config.model, config.pretraining, config.beta)
-
-
-def provenance_table(record: Record) -> pd.DataFrame:
-    """The run's provenance as two columns, for the page."""
-    p = record.provenance
-    rows: Iterable[tuple[str, object]] = (
-        ("record", record.key),
-        ("command", p["command"]),
-        ("data", f"{record.config.edition} edition, digest {record.inputs['data']}"),
-        ("initial weights", record.inputs["weights"] or "random"),
-        ("code revision", p["code_revision"]),
-        ("training code", f"{p['training_code']} ({'current' if record.current else 'older than this checkout'})"),
-        ("machine", f"{p['machine']}; {p['precision']}"),
-        ("wall time", f"{p['wall_s']:.0f} s, {p['train_images_per_s']:.0f} images/s in training and validation"),
-        ("peak memory", f"{p['peak_memory_mib']:.0f} MiB"),
-        ("epochs", f"{p['epochs_run']} run, epoch {p['epoch_kept'] + 1} kept"),
-        ("images", "; ".join(f"{part} {n['covid']} + {n['non_covid']}" for part, n in p["counts"].items())),
-        ("versions", ", ".join(f"{name} {number}" for name, number in p["versions"].items())),
-    )
-    return pd.DataFrame(rows, columns=["what", "value"]).astype(str)
-
-
-def headline(record: Record) -> dict[str, object]:
-    """The numbers and sentences that the chapter's prose quotes, by the name they are glued under."""
-    m, c = record.metrics["test"], record.config
-    row = _printed(c)
-    overlapping = int(record.test().query("label == 1")["overlap"].sum())
-    return {
-        **{
-            name: m[name]
-            for name in ("tp", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "bacc")
-        },
-        "positives": m["tp"] + m["fn"],
-        "threshold": record.metrics["test_tuned"]["threshold"],
-        "paper_sentence": (
-            "the paper has no row for this configuration."
-            if row is None
-            else f"the paper prints {row.bacc:.4f} for this row, on other data."
-        ),
-        "overlapping": overlapping,
-        "overlap_sentence": _overlap_sentence(record, overlapping),
-    }
-
-
-def _overlap_sentence(record: Record, overlapping: int) -> str:
-    if not overlapping:
-        return "None does, so the sensitivity above is that on unseen patients."
-    seen, unseen = record.metrics["test_overlapping"], record.metrics["test_not_overlapping"]
-    text = f"Of these {overlapping}, the network finds {seen['tp']}"
-    others = unseen["tp"] + unseen["fn"]
-    return text + (
-        f"; of the other {others} it finds {unseen['tp']}." if others else "; no other COVID image is left to test on."
-    )
-
-
-def protocol_table() -> pd.DataFrame:
-    """The protocols' fields, a row a field and a column a protocol."""
-    return pd.DataFrame([{"field": name, **{p.name: getattr(p, name) for p in PROTOCOLS.values()}} for name in CHOICES])
+    for axis, metric in zip(axes, METRICS, strict=True):
+        band = noise[(noise["metric"] == metric) & (noise["protocol"] == "clean") & (noise["model"] == "squeezenet")][
+            "band"
+        ]
+        if len(band):
+            axis.axvspan(-band.iloc[0], band.iloc[0], color="0.9", zorder=0)
+        axis.axvline(0, color="0.6", linewidth=1)
+        for place, contrast in enumerate(contrasts):
+            pairs = differences[(differences["metric"] == metric) & (differences["contrast"] == contrast)]
+            spread = np.linspace(-0.25, 0.25, len(pairs)) if len(pairs) > 1 else np.zeros(len(pairs))
+            colours = [PROTOCOL_COLOURS.get(protocol, "0.3") for protocol in pairs["protocol"]]
+            axis.scatter(pairs["difference"], place + spread, s=10, c=colours, alpha=0.7)
+            axis.plot([pairs["difference"].mean()] * 2, [place - 0.38, place + 0.38], color="black", linewidth=2)
+        axis.set_title(name(metric), fontsize=10)
+        axis.set_xlabel("difference", fontsize=9)
+    axes[0].set_yticks(range(len(contrasts)), contrasts, fontsize=9)
+    handles = [Line2D([], [], color=c, marker="o", linestyle="", label=n) for n, c in PROTOCOL_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
+    return figure

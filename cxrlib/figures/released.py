@@ -1,13 +1,13 @@
-"""Figures of the chapter on the released code: its loss, where it stops learning, and each factor's effect."""
+"""Figures of chapter 8: the released loss, where it stops learning, and each difference's effect."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.released import FACTORS, METRICS, WEIGHTS
-from cxrlib.figures.results import MODELS
+from cxrlib.analysis.released import FACTORS, METRICS
 from cxrlib.figures.style import PALETTE
+from cxrlib.names import name
 
 _COLOURS = {
     "cross-entropy, Eq. (3)": PALETTE["blue"],
@@ -20,8 +20,8 @@ def plot_losses(table: pd.DataFrame) -> Figure:
     """Value and slope of the three losses over the log-odds of a COVID image (`released.loss_table`)."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     for axis, column in zip(axes, ("value", "slope"), strict=True):
-        for name, part in table.groupby("loss", sort=False):
-            axis.plot(part["logit"], part[column], color=_COLOURS[str(name)], label=name)
+        for loss, part in table.groupby("loss", sort=False):
+            axis.plot(part["logit"], part[column], color=_COLOURS[str(loss)], label=loss)
         axis.axvline(0, color=PALETTE["grey"], linewidth=1)
         axis.set(xlabel="log-odds of COVID for a COVID image", title=column)
     axes[0].legend(loc="upper right")
@@ -31,49 +31,46 @@ def plot_losses(table: pd.DataFrame) -> Figure:
 def plot_learning_time(table: pd.DataFrame) -> Figure:
     """Time to unlearn a confident mistake, on a log scale (`released.learning_table`)."""
     figure, axis = plt.subplots(figsize=(6.5, 4.0))
-    for name, part in table[table["start"] > 0].groupby("loss", sort=False):
-        axis.plot(part["start"], part["time"], color=_COLOURS[str(name)], label=name)
+    for loss, part in table[table["start"] > 0].groupby("loss", sort=False):
+        axis.plot(part["start"], part["time"], color=_COLOURS[str(loss)], label=loss)
     axis.set(yscale="log", xlabel="initial log-odds of the wrong class", ylabel="time to log-odds of 0 (gradient flow)")
     axis.legend()
     return figure
 
 
-def plot_effects(pairs: pd.DataFrame) -> Figure:
-    """Paired differences of each factor: a point a pair of runs, a panel a metric (`released.factor_pairs`)."""
-    order = [factor.name for factor in FACTORS]
-    figure, axes = plt.subplots(1, len(METRICS), figsize=(11.0, 3.4), sharey=True, layout="constrained")
+def plot_factors(differences: pd.DataFrame) -> Figure:
+    """Paired differences of each factor, a point a pair of runs, a panel a metric (`released.factor_differences`)."""
+    order = [factor for factor in FACTORS if factor in set(differences["factor"])]
+    figure, axes = plt.subplots(
+        1, len(METRICS), figsize=(12.0, 0.7 * len(order) + 1.2), sharey=True, layout="constrained"
+    )
     for axis, metric in zip(axes, METRICS, strict=True):
-        part = pairs[pairs["metric"] == metric]
-        if len(part):
-            sns.stripplot(
-                part, x="difference", y="factor", order=order, color=PALETTE["blue"], jitter=False, size=7, ax=axis
-            )
-        else:
-            axis.text(0.5, 0.5, "no pair recorded", transform=axis.transAxes, ha="center")
+        part = differences[differences["metric"] == metric]
+        sns.stripplot(
+            part, x="difference", y="factor", order=order, hue="model", dodge=True, size=5, alpha=0.8, jitter=0.15,
+            legend=axis is axes[0], ax=axis,
+        )  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
-        axis.set(title=metric, xlabel="treated − control", ylabel="", ylim=(len(order) - 0.5, -0.5))
-        axis.set_yticks(range(len(order)), [name.replace(": ", ":\n", 1) for name in order])
+        axis.set(title=name(metric), xlabel="treated − control", ylabel="")
+        axis.set_yticks(range(len(order)), [factor.replace(": ", ":\n", 1) for factor in order], fontsize=9)
     return figure
 
 
-def plot_by_weight(table: pd.DataFrame) -> Figure:
-    """Released minus paper, row by row, with and without the weight (`released.by_weight`)."""
-    rows = table.assign(
-        row=[f"{r.cohort} · {MODELS[r.model]} · {r.pretraining} · seed {r.seed}" for r in table.itertuples()]
-    )
-    order = sorted(set(rows["row"]))
-    figure, axes = plt.subplots(
-        1, len(METRICS), figsize=(11.0, 1.6 + 0.35 * max(len(order), 2)), sharey=True, layout="constrained"
-    )
-    marks = dict(zip(WEIGHTS.values(), ((PALETTE["red"], "o"), (PALETTE["green"], "s")), strict=True))
+def plot_loss_effect(effect: pd.DataFrame) -> Figure:
+    """Released minus paper without the weight and with it, a line a run, a panel a metric (`released.loss_effect`)."""
+    figure, axes = plt.subplots(1, len(METRICS), figsize=(12.0, 3.4), layout="constrained")
     for axis, metric in zip(axes, METRICS, strict=True):
-        for weight, (colour, marker) in marks.items():
-            part = rows[(rows["metric"] == metric) & (rows["weight"] == weight)]
-            places = [order.index(row) for row in part["row"]]
-            axis.plot(part["difference"], places, marker, color=colour, markerfacecolor="none", label=weight)
-        axis.axvline(0, color="black", linewidth=1)
-        axis.locator_params(axis="x", nbins=4)
-        axis.set(title=metric, xlabel="released − paper", ylim=(max(len(order), 1) - 0.5, -0.5))
-        axis.set_yticks(range(len(order)), order)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        part = effect[effect["metric"] == metric]
+        for row in part.itertuples():
+            axis.plot(
+                [0, 1],
+                [row.without, row[part.columns.get_loc("with") + 1]],
+                marker="o",
+                color=PALETTE["blue"],
+                alpha=0.6,
+            )
+        axis.axhline(0, color="black", linewidth=1)
+        axis.set_xticks([0, 1], ["no β:\nlosses differ", "β 0.75:\nsame loss"], fontsize=9)
+        axis.set(title=name(metric), xlim=(-0.3, 1.3))
+    axes[0].set_ylabel("released − paper")
     return figure

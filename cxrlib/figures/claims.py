@@ -1,4 +1,4 @@
-"""Figures of the discussion: the paper's claims as paired differences, printed and recorded."""
+"""Figures of chapter 6: the paper's claims as paired differences, printed and recorded."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,7 +13,7 @@ def plot_differences(table: pd.DataFrame) -> Figure:
     """Paired differences by claim: one point a pair, coloured by origin (as printed, or a protocol of our records)."""
     order = [claim.name for claim in CLAIMS]
     labels = {
-        claim.name: f"{claim.metric}: {claim.factor} {claim.treated} − {_name(claim.control)}{_where(claim.where)}"
+        claim.name: f"{claim.metric}: {claim.field} {claim.treated} − {_name(claim.control)}{_where(claim.where)}"
         for claim in CLAIMS
     }
     colours = {AS_PRINTED: PAPER_COLOUR} | PROTOCOL_COLOURS

@@ -1,0 +1,132 @@
+"""One run as tables: its counts, curves, figures beside the paper's row, provenance, and the numbers the prose quotes."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from cxrlib.analysis.sentences import estimate
+from cxrlib.analysis.table_2 import paper_row
+from cxrlib.names import name
+from cxrlib.protocols import CHOICES, PROTOCOLS
+from cxrlib.records.record import Record
+
+RATES = ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
+
+
+def confusion_table(record: Record) -> pd.DataFrame:
+    """Test images by true class (rows) and predicted class (columns) at threshold 0.5."""
+    m = record.metrics["test"]
+    return pd.DataFrame(
+        [[m["tp"], m["fn"]], [m["fp"], m["tn"]]],
+        index=pd.Index(["COVID-19", "non-COVID"], name="true class"),
+        columns=pd.Index(["COVID-19", "non-COVID"], name="predicted class"),
+    )
+
+
+def curve_table(record: Record) -> pd.DataFrame:
+    """Points of the ROC and the precision-recall curve on the test set: curve, x, y, threshold."""
+    test = record.test()
+    false, true, at = roc_curve(test["label"], test["probability"], drop_intermediate=True)
+    precision, recall, cut = precision_recall_curve(test["label"], test["probability"], drop_intermediate=True)
+    return pd.concat(
+        [
+            pd.DataFrame({"curve": "ROC", "x": false, "y": true, "threshold": at}),
+            pd.DataFrame({"curve": "precision-recall", "x": recall[:-1], "y": precision[:-1], "threshold": cut}),
+        ],
+        ignore_index=True,
+    )
+
+
+def comparison_table(record: Record) -> pd.DataFrame:
+    """The run's metrics with 95 % intervals beside the paper's figures for the same configuration.
+
+    Rates carry Clopper-Pearson intervals, the others a bootstrap's by component. The paper's PPCR column is set beside
+    accuracy, which it holds. The last two rows are the figures of `evaluation.sources`.
+    """
+    m, row = record.metrics, paper_row(record.config)
+    printed = {} if row is None else {
+        "sensitivity": row.sensitivity, "specificity": row.specificity, "bacc": row.bacc, "accuracy": row.ppcr
+    }  # fmt: skip
+    rows = [
+        {
+            "metric": name(metric), "this run": m["test"][metric], "this run_low": m["test"][f"{metric}_low"],
+            "this run_high": m["test"][f"{metric}_high"], "tuned threshold": m["test_tuned"][metric],
+            "paper": printed.get(metric),
+        }
+        for metric in RATES
+    ]  # fmt: skip
+    rows += [
+        {
+            "metric": name(key),
+            "this run": m[key]["value"],
+            "this run_low": m[key]["low"],
+            "this run_high": m[key]["high"],
+        }
+        for key in ("within_source", "source_among_negatives")
+    ]
+    table = pd.DataFrame(rows)
+    return table.astype({column: float for column in table if column != "metric"})
+
+
+def provenance_table(record: Record) -> pd.DataFrame:
+    """The run's provenance as two columns, for the page."""
+    p = record.provenance
+    rows: Iterable[tuple[str, object]] = (
+        ("record", record.key),
+        ("command", p["command"]),
+        ("data", f"{record.config.edition} edition, digest {record.inputs['data']}"),
+        ("initial weights", record.inputs["weights"] or "random"),
+        ("code revision", p["code_revision"]),
+        ("training code", f"{p['training_code']} ({'current' if record.current else 'older than this checkout'})"),
+        ("machine", f"{p['machine']}; {record.config.precision}"),
+        ("wall time", f"{p['wall_s']:.0f} s, {p['train_images_per_s']:.0f} images/s in training and validation"),
+        ("peak memory", f"{p['peak_memory_mib']:.0f} MiB"),
+        ("epochs", f"{p['epochs_run']} run, epoch {p['epoch_kept'] + 1} kept"),
+        ("images", "; ".join(f"{part} {n['covid']} + {n['non_covid']}" for part, n in p["counts"].items())),
+        ("versions", ", ".join(f"{package} {number}" for package, number in p["versions"].items())),
+    )
+    return pd.DataFrame(rows, columns=["what", "value"]).astype(str)
+
+
+def headline(record: Record) -> dict[str, object]:
+    """The numbers and sentences that the chapter's prose quotes, by the name they are glued under."""
+    m, row = record.metrics["test"], paper_row(record.config)
+    within, source = (
+        estimate(*(record.metrics[key][end] for end in ("value", "low", "high")))
+        for key in ("within_source", "source_among_negatives")
+    )
+    figures = ("tp", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "bacc", "auroc")
+    return {
+        **{figure: m[figure] for figure in figures},
+        "positives": m["tp"] + m["fn"],
+        "threshold": record.metrics["test_tuned"]["threshold"],
+        "paper_sentence": "the paper has no row for this configuration."
+        if row is None
+        else f"the paper prints {row.bacc:.4f} for this row, on other data.",
+        "within": within,
+        "of_source": source,
+        "learned": f"**This network learned nothing** ({record.degenerate}): its figures support no conclusion."
+        if record.degenerate
+        else "",
+        "overlapping": int(record.test().query("label == 1")["overlap"].sum()),
+        "overlap_sentence": overlap_sentence(record),
+    }
+
+
+def overlap_sentence(record: Record) -> str:
+    """What the run finds among the COVID-19 test images that its training set also holds, and among the others."""
+    overlapping = int(record.test().query("label == 1")["overlap"].sum())
+    if not overlapping:
+        return "None does, so the sensitivity above is that on unseen patients."
+    seen, unseen = record.metrics["test_overlapping"], record.metrics["test_not_overlapping"]
+    others = unseen["tp"] + unseen["fn"]
+    rest = f"of the other {others} it finds {unseen['tp']}" if others else "no other COVID-19 image is left to test on"
+    return f"Of these {overlapping}, the network finds {seen['tp']}; {rest}."
+
+
+def protocol_table() -> pd.DataFrame:
+    """The protocols' fields, a row a field and a column a protocol."""
+    return pd.DataFrame(
+        [{"field": field, **{p.name: getattr(p, field) for p in PROTOCOLS.values()}} for field in CHOICES]
+    )

@@ -1,4 +1,4 @@
-# Two commands do everything on a machine with Python 3.11+, make and git: `make book` and `make test`.
+# Three commands do everything on a machine with Python 3.11+, make and git: `make book`, `make test` and `make verify`.
 
 SHELL := /bin/sh
 VENV := .venv
@@ -15,7 +15,7 @@ BATCH ?= 1
 GPUS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint types data bench study package import-records lock install clean
+.PHONY: help book verify test check test-gpu style types imports data bench study package import-records lock install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,21 +40,33 @@ book: $(STAMP) ## Build the book strictly, check every page, print where it is
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	$(BIN)/python -m tests.book.pages
 
-test: lint types $(STAMP) ## Lint, type check and run all tests (WORKERS=1 for one process)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+verify: $(STAMP) ## Compute again what is committed, and compare (RUNS=n trains n recorded runs again)
+	$(BIN)/python -m cxrlib verify $(if $(RUNS),--runs $(RUNS))
 
-lint: $(STAMP) ## Check style and format with ruff
+test: style types imports $(STAMP) ## Style, types, import contract and all tests (WORKERS=1 for one process)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: style types imports $(STAMP) ## The same without the slow tests, in about a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not browser" -q
+
+test-gpu: $(STAMP) ## Run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+style: $(STAMP) ## Check style and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(STAMP) ## Check types with mypy
 	$(BIN)/mypy
 
+imports: $(STAMP) ## Check that imports between rooms point downwards
+	$(BIN)/lint-imports
+
 data: $(STAMP) ## Fetch the openly available collections; say how to get the others
 	$(BIN)/python -m cxrlib fetch
 
 bench: $(STAMP) ## Measure the training loop, the image cache and memory
-	$(BIN)/python -m cxrlib bench
+	$(BIN)/python -m benchmarks.bench
 
 # STUDY_PROFILE=full SEEDS=5 PARTS="combined sweep" choose the cells, GRID=file.json a grid of your own; BATCH=8 lets
 # eight cells share a process; GPUS=0 asks Slurm for none; SNAKEMAKE="--resources gpu=3" hands options on.
@@ -63,9 +75,9 @@ study: $(STAMP) ## Run the missing cells of Table II with Snakemake (N=1 only li
 		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) \
 		$(if $(N),,--workflow $(PROFILE) --batch $(BATCH) --gpus $(GPUS) --snakemake='$(SNAKEMAKE)')
 
-# OUTPUT=folder and OPTIONS="--wheels wheels" as in python -m cxrlib package --help
+# OUTPUT=folder and OPTIONS="--wheels wheels" as in python -m tools.offline_runner.package --help
 package: $(STAMP) ## Pack the missing cells for a machine without internet (STUDY_PROFILE=full SEEDS=5 ...)
-	$(BIN)/python -m cxrlib package --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
+	$(BIN)/python -m tools.offline_runner.package --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
 		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) $(if $(OUTPUT),--output $(OUTPUT)) $(OPTIONS)
 
 import-records: $(STAMP) ## Merge records made elsewhere, each one checked (FILE=records.zip)
@@ -77,4 +89,4 @@ lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (need
 	$(BIN)/python -m tools.pins
 
 clean: ## Remove the built book and the caches, not the environment, the data or the results
-	rm -rf _build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

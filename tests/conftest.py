@@ -13,11 +13,29 @@ def _nowhere(*_: object, **__: object) -> None:
     raise OSError("tests must not reach the network")
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test session share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def make_cache(cache: Path, shared: Path) -> Path:
+    """A cache of its own at `cache`, but for decoded images and hashes: the library makes those once, under a lock."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for name in ("images", "hashes"):
+        (shared / name).mkdir(exist_ok=True)
+        (cache / name).symlink_to(shared / name)
+    return cache
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> None:
     """Cache and results of the whole session lie in a temporary folder, not in the project."""
     scratch = tmp_path_factory.mktemp("cxr")
-    os.environ["CXR_CACHE"] = str(scratch / "cache")
+    os.environ["CXR_CACHE"] = str(make_cache(scratch / "cache", shared))
     os.environ["CXR_RESULTS"] = str(scratch / "results")
 
 
@@ -50,15 +68,11 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def phantom_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def phantom_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> Path:
     """A machine without data: an empty data root, few phantoms, cache and results of the test's own."""
-    for variable, folder in (
-        ("CXR_DATA", "data"),
-        ("CXR_WEIGHTS", "weights"),
-        ("CXR_CACHE", "cache"),
-        ("CXR_RESULTS", "results"),
-    ):
-        (tmp_path / folder).mkdir()
-        monkeypatch.setenv(variable, str(tmp_path / folder))
+    make_cache(tmp_path / "cache", shared)
+    for name in ("data", "weights", "cache", "results"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setenv(f"CXR_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("CXR_PHANTOM_SCALE", "0.05")
     return tmp_path

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cxrlib.config import RunParameters, allowed
+from cxrlib.config import RunParameters, declarations
 from cxrlib.paths import project_root
 from cxrlib.storage import atomic_path
 
@@ -11,10 +11,7 @@ BEGIN, END = "<!-- parameters: written by python -m tools.readme -->", "<!-- end
 
 def parameter_table() -> str:
     """The parameters of a run as a Markdown table: name, default, allowed, meaning."""
-    rows = [
-        f"| `{name}` | `{field.default}` | {allowed(field)} | {field.description} |"
-        for name, field in RunParameters.model_fields.items()
-    ]
+    rows = [f"| `{p.name}` | `{p.default}` | {p.allowed} | {p.description} |" for p in declarations(RunParameters)]
     return "\n".join(["| parameter | default | allowed | meaning |", "|---|---|---|---|", *rows])
 
 

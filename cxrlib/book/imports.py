@@ -14,10 +14,11 @@ def modules(root: Path, packages: Iterable[str] = ("cxrlib",)) -> dict[str, Path
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
-def imported(source: str, known: Mapping[str, Path], module: str = "") -> set[str]:
+def imported(source: str, known: Mapping[str, Path], module: str = "", strings: bool = True) -> set[str]:
     """The modules of `known` that `source` imports anywhere, within functions too, or names in a string of its own.
 
-    `module` is the dotted name of the source, for relative imports. A string counts because `import_module` takes one.
+    `module` is the dotted name of the source, for relative imports. A string counts because `import_module` takes one;
+    `strings=False` leaves strings out.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -29,7 +30,7 @@ def imported(source: str, known: Mapping[str, Path], module: str = "") -> set[st
                 above = module.split(".") if known[module].name == "__init__.py" else module.split(".")[:-1]
                 base = ".".join([*above[: len(above) - node.level + 1], *filter(None, [base])])
             found |= {name if (name := f"{base}.{alias.name}") in known else base for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif strings and isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
     return (found & set(known)) - {module}
 

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import math
-import os
 import re
 import tempfile
 import zipfile
@@ -12,20 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrlib.data.editions import Edition, load_edition
+import numpy as np
+
+from cxrlib.data.editions import load_edition
+from cxrlib.data.samples import selection_digest
 from cxrlib.errors import CxrError, DataError, RecordError
 from cxrlib.paths import results_root
-from cxrlib.records.record import Record, load_record
-from cxrlib.records.table_2 import check_record
+from cxrlib.records.evaluate import evaluate
+from cxrlib.records.record import FILES, SUMS, adopt_record, load_record
 from cxrlib.storage import digest
-from cxrlib.training.runs import evaluate
 
-RUN_FILES = frozenset({"config.json", "metrics.json", "provenance.json", "history.csv", "predictions.parquet"})
 LARGEST = 64 * 2**20
 """Bytes a single file of a record may have, unpacked."""
 
-_NAME = re.compile(r"(runs/(?P<run>\w[\w.+-]*)/(?P<file>\w+\.\w+)|pretraining/\w[\w.+-]*\.json)", re.ASCII)
-_PROVENANCE = ("code_revision", "machine", "started", "training_code", "versions", "wall_s")
+_FILE = "|".join(map(re.escape, ("record.json", *FILES)))
+_NAME = re.compile(rf"(runs|local)/({SUMS}|\w[\w.+-]*/({_FILE}))|pretraining/\w[\w.+-]*\.json", re.ASCII)
 
 
 @dataclass
@@ -37,21 +36,38 @@ class Merged:
     refused: dict[str, str] = field(default_factory=dict)
 
 
+def belongs(name: str) -> bool:
+    """Whether an archive of records may hold a file of this name (relative to the results folder)."""
+    return _NAME.fullmatch(name) is not None
+
+
 def import_records(path: Path) -> Merged:
     """Add the records of an archive to the results folder, each as a whole or not at all.
 
-    A record is refused if it is incomplete, does not fit its key, its metrics do not follow from its predictions, it
-    was made from other data than the edition here (where that edition is here), or another record has its key.
-    Raises DataError if the archive cannot be read or holds anything but records; then nothing is added.
+    A record is refused unless it verifies where it lies (`record.load_record`), all its metrics follow from its predictions,
+    intervals included, and its data are those of the edition here; and if another record has its key. Raises DataError
+    if the archive cannot be read or holds anything but records; then nothing is added.
     """
-    merged = Merged()
-    results_root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".import.", dir=results_root()) as scratch:
-        _unpack(path, Path(scratch))
-        for source in (*sorted(Path(scratch, "runs").glob("*")), *sorted(Path(scratch, "pretraining").glob("*"))):
+    merged, target = Merged(), results_root()
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".import.", dir=target) as scratch:
+        root = Path(scratch)
+        _unpack(path, root)
+        for source in sorted([*root.glob("[rl]*/*/"), *root.glob("pretraining/*.json")]):
+            place = target / source.relative_to(root)
             try:
-                (_check_run if source.is_dir() else _check_pretraining)(source)
-                _place(source, results_root() / source.relative_to(scratch), merged)
+                _check_run(source) if source.is_dir() else _check_pretraining(source)
+                if place.exists():
+                    if _content(source) != _content(place):
+                        raise RecordError("another record with this key is here already: delete the unwanted one.")
+                    merged.identical.append(source.name)
+                    continue
+                if source.is_dir():
+                    adopt_record(source, place.parent)
+                else:
+                    place.parent.mkdir(exist_ok=True)
+                    source.rename(place)
+                merged.added.append(source.name)
             except CxrError as error:
                 merged.refused[source.name] = str(error)
     return merged
@@ -72,9 +88,8 @@ def main(arguments: argparse.Namespace) -> int:
                 print(f"{word:9} {key}")
         for key, reason in merged.refused.items():
             print(f"{'refused':9} {key}: {reason}")
-        print(
-            f"{path.name}: {len(merged.added)} added, {len(merged.identical)} identical, {len(merged.refused)} refused"
-        )
+        counts = f"{len(merged.added)} added, {len(merged.identical)} identical, {len(merged.refused)} refused"
+        print(f"{path.name}: {counts}")
         refused += len(merged.refused)
     return int(refused > 0)
 
@@ -83,41 +98,31 @@ def _unpack(path: Path, target: Path) -> None:
     """Unpack an archive that holds files of records under their own names, once each, and nothing else."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            names = [entry.filename for entry in entries]
-            for entry in entries:
-                match = _NAME.fullmatch(entry.filename)
-                if not match or (match["file"] and match["file"] not in RUN_FILES) or names.count(entry.filename) > 1:
-                    raise DataError(
-                        f"{path.name} holds '{entry.filename}', which is no file of a record: nothing was imported."
-                    )
+            names = archive.namelist()
+            for entry in archive.infolist():
+                name = entry.filename
+                if not belongs(name) or names.count(name) > 1:
+                    raise DataError(f"{path.name} holds '{name}', which is no file of a record: nothing was imported.")
                 if entry.file_size > LARGEST:
-                    raise DataError(
-                        f"'{entry.filename}' in {path.name} is larger than a record is: nothing was imported."
-                    )
-            for entry in entries:
-                place = target / entry.filename
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(archive.read(entry))
+                    raise DataError(f"'{name}' in {path.name} is larger than a record is: nothing was imported.")
+            archive.extractall(target)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path} cannot be read as an archive of records ({error}): copy it again.") from error
 
 
 def _check_run(folder: Path) -> None:
-    lacking = RUN_FILES - {file.name for file in folder.iterdir()}
-    if lacking:
-        raise RecordError(f"it lacks {', '.join(sorted(lacking))}: copy the archive again.")
+    """Raise RecordError unless the record verifies, follows from its predictions, and was made from the data here."""
     record = load_record(folder)
-    unsaid = [name for name in _PROVENANCE if name not in record.provenance]
-    if unsaid:
-        raise RecordError(
-            f"its provenance does not say {', '.join(unsaid)}: only records that a run wrote can be imported."
-        )
     if not _same(evaluate(record.predictions), record.metrics):
         raise RecordError("its metrics do not follow from its predictions: run it again.")
-    edition = _edition(record)
-    if edition is not None:
-        check_record(record, edition)
+    try:
+        edition = load_edition(record.config.edition, record.config.licences)
+    except DataError:  # the original edition, whose images are not here
+        return
+    found = {"data": edition.digest, "samples": selection_digest(record.config, edition)}
+    other = [name for name, value in found.items() if record.inputs[name] != value]
+    if other:
+        raise RecordError(f"it was made from other {' and '.join(other)} than {edition.short} has: run it again.")
 
 
 def _check_pretraining(file: Path) -> None:
@@ -130,14 +135,6 @@ def _check_pretraining(file: Path) -> None:
         raise RecordError("it holds another pretraining's config or data: run it again.")
 
 
-def _edition(record: Record) -> Edition | None:
-    """The edition of a record if its data are on this machine."""
-    try:
-        return load_edition(record.config.edition, record.config.licences)
-    except DataError:
-        return None
-
-
 def _same(found: Any, stored: Any) -> bool:
     """Whether two trees of metrics agree to a relative 1e-6."""
     if isinstance(found, Mapping) and isinstance(stored, Mapping):
@@ -145,19 +142,8 @@ def _same(found: Any, stored: Any) -> bool:
     if isinstance(found, list | tuple) and isinstance(stored, list | tuple):
         return len(found) == len(stored) and all(map(_same, found, stored))
     if isinstance(found, int | float) and isinstance(stored, int | float):
-        return math.isclose(found, stored, rel_tol=1e-6, abs_tol=1e-9)
+        return bool(np.isclose(found, stored, rtol=1e-6, atol=1e-9))
     return bool(found == stored)
-
-
-def _place(source: Path, target: Path, merged: Merged) -> None:
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(source, target)
-        merged.added.append(source.name)
-    elif _content(source) == _content(target):
-        merged.identical.append(source.name)
-    else:
-        raise RecordError("another record with this key is here already: delete the one that is not wanted.")
 
 
 def _content(path: Path) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ found (`sha256sum -c SHA256SUMS` finds it too). The key names a run for people a
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -111,7 +112,7 @@ def run_folder(config: RunConfig, inputs: Mapping[str, str | None]) -> Path:
 def save_record(record: Record, root: Path | None = None) -> Path:
     """Write `record` in one step, list its digest, and return its folder; an old record of the same run is replaced."""
     folder = (root or runs_root(record.config)) / record.key
-    with lock(cache_root() / "locks" / digest(str(folder.parent))[:16]):
+    with _listing(folder.parent):
         with atomic_path(folder, marker="record.json") as part:
             part.mkdir()
             record.history.to_csv(part / "history.csv", index=False, float_format="%.8g")
@@ -125,10 +126,16 @@ def save_record(record: Record, root: Path | None = None) -> Path:
                 "files": {name: file_digest(part / name) for name in FILES},
             }
             (part / "record.json").write_text(json.dumps(stored, indent=1, sort_keys=True, allow_nan=False) + "\n")
-        sums = _sums(folder.parent) | {record.key: file_digest(folder / "record.json")}
-        with atomic_path(folder.parent / SUMS) as listing:
-            listing.write_text("".join(f"{sha}  {key}/record.json\n" for key, sha in sorted(sums.items())))
+        _list(folder)
     return folder
+
+
+def adopt_record(source: Path, root: Path) -> None:
+    """Move the folder of a record that was verified elsewhere to `root`, as it is, and list its digest there."""
+    root.mkdir(parents=True, exist_ok=True)
+    with _listing(root):
+        source.rename(root / source.name)
+        _list(root / source.name)
 
 
 def load_record(folder: Path) -> Record:
@@ -165,8 +172,8 @@ def _load(folder: Path, sha256: str) -> Record:
         check_predictions(predictions)
         check_history(history, stored.provenance)
         check_metrics(predictions, stored.metrics)
-    except RecordError:
-        raise
+    except RecordError as error:
+        raise error if folder.name in str(error) else _damaged(folder, str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(folder, f"record.json: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -223,6 +230,18 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _listing(root: Path) -> AbstractContextManager[object]:
+    """The lock under which the records of a folder and their listing change together."""
+    return lock(cache_root() / "locks" / digest(str(root))[:16])
+
+
+def _list(folder: Path) -> None:
+    """Name the digest of a record in the listing beside it; the caller holds `_listing`."""
+    sums = _sums(folder.parent) | {folder.name: file_digest(folder / "record.json")}
+    with atomic_path(folder.parent / SUMS) as part:
+        part.write_text("".join(f"{sha}  {key}/record.json\n" for key, sha in sorted(sums.items())))
 
 
 def _sums(root: Path) -> dict[str, str]:

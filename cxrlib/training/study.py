@@ -66,14 +66,14 @@ def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list
     Cells that start from such weights count as missing.
     """
     lacking: dict[str, WeightsError] = {}
-    for model in sorted({cell.config.model for cell in planned if cell.config.pretraining == "imagenet"}):
+    for model in sorted({cell.config.model for cell in planned if cell.config.pretraining.startswith("imagenet")}):
         try:
             imagenet_digest(model)
         except WeightsError as error:
             lacking[model] = error
 
     def recorded(config: RunConfig) -> bool:
-        known = config.pretraining != "imagenet" or config.model not in lacking
+        known = not config.pretraining.startswith("imagenet") or config.model not in lacking
         return known and run_folder(config, run_inputs(config, edition)).is_dir()
 
     return [cell for cell in planned if not recorded(cell.config)], list(lacking.values())
@@ -91,6 +91,7 @@ def run_cells(
     the end. Stops in good order when the next cell, if it took as long as the slowest of its network on this machine,
     would pass `deadline` (of `time.monotonic()`). `after_each` is called after each cell that was run.
     """
+    edition.require_images()
     turns: list[tuple[Path, RunConfig, float]] = []
     failed: dict[str, str] = {}
     for config in configs:

@@ -1,4 +1,4 @@
-"""`python -m cxrlib package`: the missing cells of the study with all they need, in volumes of a limited size."""
+"""`python -m tools.offline_runner.package`: the missing cells of the study with all they need, in volumes of a limited size."""
 
 import argparse
 import os
@@ -11,16 +11,17 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
-from cxrlib.analysis.shortcuts.regions import MASK_FOLDERS
 from cxrlib.data.editions import COLLECTIONS, Edition
+from cxrlib.data.masks import MASK_FOLDERS
 from cxrlib.data.readers import locate
 from cxrlib.data.readers.base import IMAGE_SUFFIXES
-from cxrlib.errors import DataError, WeightsError
+from cxrlib.errors import CxrError, DataError, WeightsError
 from cxrlib.networks.weights import imagenet_file
+from cxrlib.paths import project_root
 from cxrlib.records.provenance import code_revision
 from cxrlib.storage import atomic_path
 from cxrlib.training.grid import Cell
-from cxrlib.training.selection import add_selection, missing, selected
+from cxrlib.training.study import add_selection, missing, selected
 from tools.offline_runner import bootstrap, vendor
 from tools.offline_runner.volumes import INDEX, pack, write_index
 
@@ -28,14 +29,20 @@ COMMAND = "run_study.py"
 
 
 def package(
-    todo: Sequence[Cell], edition: Edition, output: Path, limit: int, wheels: Path | None = None
+    todo: Sequence[Cell],
+    edition: Edition,
+    output: Path,
+    limit: int,
+    wheels: Path | None = None,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Write the volumes of the cells `todo`, the command `run_study.py` and the index into `output`; returns the index.
 
     `limit`: bytes a volume may have. `wheels`: a folder of wheels for the other machine's Python, unpacked into the
-    volumes. Raises DataError if there is nothing to run, `output` holds something else or `limit` is too small, and
+    volumes. `precision`: of the cells, "auto" where the other machine's hardware decides. Raises DataError if there is nothing to run, `output` holds something else or `limit` is too small, and
     WeightsError if ImageNet weights that a cell needs are not on this machine.
     """
+    edition.require_images()
     if not todo:
         raise DataError("no cell is missing: there is nothing to package.")
     if output.exists() and any(output.iterdir()) and not (output / INDEX).is_file():
@@ -55,7 +62,8 @@ def package(
     index = {
         "volumes": [volume for part in written.values() for volume in part["volumes"]],
         "joined": {path: whole for part in written.values() for path, whole in part["joined"].items()},
-        "cells": [cell.config.to_dict() for cell in todo],
+        "cells": [cell.config.model_dump() for cell in todo],
+        "precision": precision,
         "edition": edition.name,
         "licences": edition.licences,
         "data": edition.digest,
@@ -70,19 +78,24 @@ def package(
     return index
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m cxrlib package`."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m tools.offline_runner.package`; returns 2 after an error, which is printed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.offline_runner.package", description=__doc__.partition(":")[2]
+    )
     add_selection(parser, "full")
     parser.add_argument("--output", type=Path, default=Path("package"), help="folder for the volumes")
     parser.add_argument("--size-limit-mib", type=float, default=64.0, help="size that no volume exceeds")
     parser.add_argument("--wheels", type=Path, help="folder of wheels for the other machine's version of Python")
-
-
-def main(arguments: argparse.Namespace) -> int:
-    """Run `python -m cxrlib package`."""
-    edition, planned = selected(arguments)
-    todo = missing(planned, edition)
-    index = package(todo, edition, arguments.output, int(arguments.size_limit_mib * 2**20), arguments.wheels)
+    arguments = parser.parse_args(argv)
+    try:
+        edition, planned = selected(arguments)
+        todo, _ = missing(planned, edition)
+        limit = int(arguments.size_limit_mib * 2**20)
+        index = package(todo, edition, arguments.output, limit, arguments.wheels, arguments.precision)
+    except CxrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for volume in index["volumes"]:
         print(f"{volume['name']:16} {volume['bytes'] / 2**20:7.1f} MiB  sha256 {volume['sha256'][:16]}")
     print(f"{edition.short}, profile {arguments.profile}: {len(todo)} of {len(planned)} cells to run")
@@ -100,10 +113,15 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _package_files() -> Iterator[tuple[str, Path]]:
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*")):
+    """The package `cxrlib` and this one, as they lie here, and the package's metadata."""
+    root = project_root()
+    for path in (
+        root / "tools/__init__.py",
+        *sorted(root.glob("cxrlib/**/*")),
+        *sorted(root.glob("tools/offline_runner/*")),
+    ):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
-            yield f"cxrlib/{path.relative_to(root).as_posix()}", path
+            yield path.relative_to(root).as_posix(), path
     about = distribution("cxrlib")  # its metadata, where a version may be asked for
     for file in about.files or ():
         source = Path(str(file.locate()))
@@ -126,7 +144,7 @@ def _data_files(edition: Edition) -> Iterator[tuple[str, Path]]:
 
 
 def _weight_files(todo: Sequence[Cell]) -> Iterator[tuple[str, Path]]:
-    for model in sorted({cell.config.model for cell in todo if cell.config.pretraining == "imagenet"}):
+    for model in sorted({cell.config.model for cell in todo if cell.config.pretraining.startswith("imagenet")}):
         path = imagenet_file(model)
         if path is None:
             raise WeightsError(
@@ -153,3 +171,7 @@ def _wheel_files(wheels: Path | None, scratch: Path) -> Iterator[tuple[str, Path
 def _compiled(packed: Sequence[Distribution]) -> dict[str, str]:
     """Module and 'name==version' of what is compiled for this Python alone."""
     return {pinned.partition("==")[0].replace("-", "_"): pinned for pinned in vendor.compiled(packed)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrlib.config import RunConfig
-from cxrlib.data.editions import Edition, load_edition
+from cxrlib.config import RunConfig, checked
+from cxrlib.data.editions import load_edition
 from cxrlib.errors import CxrError
 from cxrlib.paths import results_root
 from cxrlib.records import provenance
-from cxrlib.records.record import all_records, run_folder, run_key
+from cxrlib.records.merge import belongs
 from cxrlib.storage import atomic_path
-from cxrlib.training.runs import run_inputs
+from cxrlib.training.precision import best_device, hardware_precision
 from cxrlib.training.study import run_cells
 
 ARCHIVE = "records.zip"
@@ -27,8 +27,9 @@ def run_missing(index: Mapping[str, Any], output: Path, limit: float | None) -> 
     """Run the package's cells that have no record in `output` and archive all records there after each.
 
     `limit`: the value of `time.monotonic()` before which to end. A cell is not begun if one of its network took longer
-    than is left; a cell that is still running `RESERVE` seconds before the limit is given up and the process ends.
-    Returns 0 if every cell has a record, 1 if some are left, 2 after an error, which is printed.
+    than is left; a cell that is still running `RESERVE` seconds before the limit is given up and the process ends. A cell
+    that fails, for want of memory perhaps, does not stop the others. Returns 0 if every cell has a record, 1 if some are
+    left, 2 after an error, which is printed.
     """
     provenance.code_revision = lambda: str(index["code_revision"])  # type: ignore[assignment] # no checkout here
     guard = _guard(limit, output)
@@ -37,7 +38,11 @@ def run_missing(index: Mapping[str, Any], output: Path, limit: float | None) -> 
         if edition.digest != index["data"]:
             print("error: the unpacked images are not those that were packaged: delete OUTPUT/work and run again.")
             return 2
-        left = _run(index, edition, output, limit)
+        configs = [checked(RunConfig, settings) for settings in index["cells"]]
+        if index["precision"] == "auto":  # this machine's hardware decides, not the one's that packed
+            configs = [config.replace(precision=hardware_precision(best_device())) for config in configs]
+        print(f"{edition.short}: {len(configs)} cells in the package", flush=True)
+        left = run_cells(configs, edition, None if limit is None else limit - RESERVE, lambda: archive(output))
     except CxrError as error:
         print(f"error: {error}", flush=True)
         return 2
@@ -49,38 +54,15 @@ def run_missing(index: Mapping[str, Any], output: Path, limit: float | None) -> 
     return int(left > 0)
 
 
-def _run(index: Mapping[str, Any], edition: Edition, output: Path, limit: float | None) -> int:
-    """Run what is missing and fits; returns how many cells are left."""
-    took: dict[str, float] = {}
-    for record in all_records():
-        took[record.config.model] = max(took.get(record.config.model, 0.0), record.provenance["wall_s"])
-    configs = [RunConfig.from_dict(settings) for settings in index["cells"]]
-    todo = [c for c in configs if not run_folder(run_key(c, run_inputs(c, edition))).is_dir()]
-    print(f"{edition.short}: {len(configs)} cells in the package, {len(todo)} without a record", flush=True)
-    left = len(todo)
-    for number, config in enumerate(todo, 1):
-        began = time.monotonic()
-        if limit is not None and began + took.get(config.model, 0.0) + RESERVE >= limit:
-            print(f"stopped before the time limit at cell {number} of {len(todo)}", flush=True)
-            break
-        finished = run_cells([config], edition)
-        if finished:
-            took[config.model] = max(took.get(config.model, 0.0), time.monotonic() - began)
-            archive(output)
-        left -= finished
-    return left
-
-
 def archive(output: Path) -> int:
     """Write every record under the results folder into `records.zip`, in one step; returns how many runs."""
     root = results_root()
-    runs = sorted(path for path in (root / "runs").glob("*") if path.is_dir() and not path.name.startswith("."))
-    inside = [file for folder in runs for file in sorted(folder.iterdir())]
-    inside += sorted(path for path in (root / "pretraining").glob("*.json") if not path.name.startswith("."))
+    names = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+    inside = [name for name in names if belongs(name)]
     with atomic_path(output / ARCHIVE) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as target:
-        for file in inside:
-            target.write(file, file.relative_to(root).as_posix())
-    return len(runs)
+        for name in inside:
+            target.write(root / name, name)
+    return sum(name.endswith("/record.json") for name in inside)
 
 
 def _guard(limit: float | None, output: Path) -> threading.Timer | None:
@@ -90,9 +72,8 @@ def _guard(limit: float | None, output: Path) -> threading.Timer | None:
 
     def end() -> None:
         count = archive(output)
-        print(
-            f"time limit: what was running is given up; {count} records in {ARCHIVE}, run the command again", flush=True
-        )
+        given_up = "time limit: what was running is given up"
+        print(f"{given_up}; {count} records in {ARCHIVE}, run the command again", flush=True)
         os._exit(1)
 
     timer = threading.Timer(max(0.0, limit - RESERVE - time.monotonic()), end)

@@ -53,7 +53,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cxrlib.data.fetch.main", interrupted)
+    monkeypatch.setattr("cxrlib.cli.fetch.main", interrupted)
     assert __main__.main(["fetch"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -10,12 +10,12 @@ from cxrlib import __version__
 from cxrlib.errors import CxrError
 
 COMMANDS = {
-    "fetch": ("cxrlib.data.fetch", "get the openly available collections, say how to get the others"),
+    "fetch": ("cxrlib.cli.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.cli.info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.training.study", "list, plan and run the grid of configurations"),
     "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
     "import-records": ("cxrlib.records.merge", "merge records that another machine has made"),
-    "check": ("cxrlib.data.check.command", "what is wrong with a collection before anything is trained on it"),
+    "check": ("cxrlib.cli.check", "what is wrong with a collection before anything is trained on it"),
     "own": ("cxrlib.analysis.own.command", "train on a folder of your own and write a report on it"),
     "splits": ("cxrlib.analysis.benchmark.splits", "the benchmark's training, validation and test images as a table"),
     "predict": ("cxrlib.analysis.benchmark.predict", "predict a folder of images with a trained network"),

@@ -1,6 +1,5 @@
 """The rows of Table I as one declarative table, and the images each protocol puts into them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,8 +7,7 @@ import pandas as pd
 from cxrlib.data.draws import FRONTAL_VIEWS, draw, yes
 from cxrlib.data.editions import Edition
 from cxrlib.errors import ParameterError
-from cxrlib.paper import tables as paper
-from cxrlib.protocols import PROTOCOLS, Protocol
+from cxrlib.protocols import Protocol
 
 
 @dataclass(frozen=True)
@@ -101,70 +99,3 @@ def _reasons(train: pd.DataFrame, test: pd.DataFrame, protocol: Protocol) -> pd.
         again = kept.index[kept.duplicated("image_id") | kept.duplicated("repeat")]
         reason[again] = "repeats an image of the training set"
     return reason
-
-
-def counts(split: CohortSplit, cohort: str) -> dict[str, int]:
-    """Images per class as Table I counts them: COVID-19 training images with all their augmented copies."""
-    train, test = (frame["label"].value_counts() for frame in (split.train, split.test))
-    return {
-        "train_covid": int(train.get("covid", 0)) * COHORTS[cohort].copies,
-        "train_non_covid": int(train.get("non_covid", 0)),
-        "test_covid": int(test.get("covid", 0)),
-        "test_non_covid": int(test.get("non_covid", 0)),
-    }
-
-
-def shared(split: CohortSplit) -> dict[str, int]:
-    """What training and test set have in common: patients, components, test images that recur as a file or picture.
-
-    `exact_repeats` counts test images whose file is also in the training set, `near_repeats` those of which
-    the training set holds the same picture, that file or another; `covid_overlap` the COVID-19 test images
-    whose component it holds.
-    """
-    train, test = split.train, split.test
-    same_file = test["image_id"].isin(train["image_id"]) | test["sha256"].isin(train["sha256"].dropna())
-    return {
-        "shared_patients": test.loc[test["patient_id"].isin(train["patient_id"].dropna()), "patient_id"].nunique(),
-        "shared_components": test.loc[test["overlap"], "component"].nunique(),
-        "exact_repeats": int(same_file.sum()),
-        "near_repeats": int(test["repeat"].isin(train["repeat"]).sum()),
-        "covid_overlap": int((test["overlap"] & (test["label"] == "covid")).sum()),
-    }
-
-
-def table_1_beside_ours(edition: Edition, seed: int, protocols: Sequence[str] = tuple(PROTOCOLS)) -> pd.DataFrame:
-    """Table I with our counts beside the paper's, one row a cohort and protocol, and what crosses the split.
-
-    Columns: cohort, title, protocol, <part>_<class> and paper_<part>_<class> (null where the paper prints a dash), and
-    those of `shared`.
-    """
-    rows = []
-    for printed in paper.TABLE_1:
-        for name in protocols:
-            split = build_cohort(edition, printed.cohort, PROTOCOLS[name], seed)
-            ours = counts(split, printed.cohort)
-            theirs = {f"paper_{key}": getattr(printed, key) for key in ours}
-            title = COHORTS[printed.cohort].title
-            rows.append({"cohort": printed.cohort, "title": title, "protocol": name, **ours, **theirs, **shared(split)})
-    table = pd.DataFrame(rows)
-    numbers = [name for name in table if name not in ("cohort", "title", "protocol")]
-    return table.astype(dict.fromkeys(numbers, "Int64"))
-
-
-def overlap_by_seed(edition: Edition, seeds: Sequence[int], cohort: str = "combined") -> pd.DataFrame:
-    """For each seed and protocol, what `shared` finds between a cohort's training set and the test set drawn."""
-    rows = [
-        {"seed": seed, "protocol": name, **counts(split, cohort), **shared(split)}
-        for seed in seeds
-        for name, rules in PROTOCOLS.items()
-        for split in [build_cohort(edition, cohort, rules, seed)]
-    ]
-    return pd.DataFrame(rows)
-
-
-def composition(split: CohortSplit) -> pd.DataFrame:
-    """Images of a split by part, label, source, population and health, with the share of their part and label."""
-    rows = pd.concat([split.train.assign(part="train"), split.test.assign(part="test")])
-    keys = ["part", "label", "source", "population", "healthy"]
-    table = rows.groupby(keys, dropna=False, sort=True).size().rename("images").reset_index()
-    return table.assign(share=table["images"] / table.groupby(["part", "label"])["images"].transform("sum"))

@@ -18,14 +18,18 @@ REPEAT_LINKS = ("duplicate_group", "sha256")
 LINKS = ("patient_id", *REPEAT_LINKS)
 
 
-def link(images: pd.DataFrame) -> pd.DataFrame:
+def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFrame:
     """`images` with the columns `component` (everything linked) and `repeat` (near-duplicates alone), int64.
 
-    A `repeat` is a component that patients do not join: the rows that show one picture.
+    A `repeat` is a component that patients do not join: the rows that show one picture. `alike`: pairs of
+    image ids (columns first, second) known to show one picture besides those whose hashes are near.
     """
     ordered = images.sort_values("image_id", kind="stable")
-    alike = _hash_edges(ordered, THRESHOLD)
-    repeat, component = (_number(ordered, links, alike) for links in (REPEAT_LINKS, LINKS))
+    near = _hash_edges(ordered, THRESHOLD)
+    if alike is not None:
+        place = pd.Index(ordered["image_id"])
+        near = np.concatenate([near, np.column_stack([place.get_indexer(alike[k]) for k in ("first", "second")])])
+    repeat, component = (_number(ordered, links, near) for links in (REPEAT_LINKS, LINKS))
     return images.assign(component=component, repeat=repeat)
 
 

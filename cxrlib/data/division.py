@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from cxrlib.data.draws import disputed
 from cxrlib.data.editions import Edition, edition_of
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers.base import first_reason
 from cxrlib.errors import DataError
 from cxrlib.protocols import Protocol
@@ -45,7 +45,7 @@ def divide(
     whatever shares a component with a later part. Raises DataError if a class has too few patients.
     """
     images = edition.images
-    part = images["source_split"] if "source_split" in images else images["split"]
+    part = published_split(images)
     published = {"train", "test"} <= set(part.dropna())
     images = images.assign(part=part if published else None)
     known = unusable.set_index("image_id")["reason"]
@@ -91,15 +91,20 @@ def divide(
     return Division(parts["train"], parts["valid"], parts["test"].assign(overlap=overlap), left_out)
 
 
+def published_split(images: pd.DataFrame) -> pd.Series:
+    """Part of each image in its collection's published split, with a validation part; all null where it has none.
+
+    A split that single sources of a collection publish is not the collection's.
+    """
+    if images["split"].isna().all():
+        return images["split"]
+    return images["source_split"] if "source_split" in images else images["split"]
+
+
 def _held_out(rows: pd.DataFrame, fraction: float, split: str, seed: int) -> list[int]:
     """Positions of about `fraction` of the rows: components stay whole, classes keep their share."""
     folds = max(round(1 / fraction), 2)
     group = rows["component"] if split == "patient" else pd.Series(range(len(rows)), index=rows.index)
-    fewest = group.groupby(rows["label"]).nunique().reindex(["covid", "non_covid"], fill_value=0)
-    if fewest.min() < folds:
-        raise DataError(
-            f"class {fewest.idxmin()} has images of {fewest.min()} patients only: {folds} are the fewest that can be divided."
-        )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, held = next(iter(splitter.split(rows, rows["label"], group)))
-    return [int(position) for position in held]
+    if rows["label"].nunique() < 2:
+        raise DataError("the images to divide are of one class: both classes are needed.")
+    return [int(position) for position in grouped_folds(rows["label"], group, folds, seed)[0][1]]

@@ -1,6 +1,6 @@
-"""`python -m cxrlib fetch`: get what may be fetched openly, say how to get the rest.
+"""Downloads of what may be fetched openly: original files from public repositories, each checked.
 
-Every file is fetched from the public repository and commit that the package's manifest names, and kept only if
+Every file is fetched from the public repository and commit that the package's manifest names, and stays only if
 its SHA-256 is the one pinned there. Files already there are not fetched again, so an interrupted fetch is
 resumed by the same command; the collection's table is written last, so that it is read only when whole.
 
@@ -11,12 +11,12 @@ pixels, so other digests of the edition and of its runs, while image ids, labels
 of it hold the images, with the metadata columns that this study needs.
 """
 
-import argparse
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
@@ -25,9 +25,9 @@ import requests
 from tqdm import tqdm
 
 from cxrlib.data import manifests
-from cxrlib.data.readers.catalogue import CATALOGUE, locate, publication, where_to_get
+from cxrlib.data.readers.catalogue import locate, publication, where_to_get
 from cxrlib.data.readers.cxr_open import ORIGINALS
-from cxrlib.errors import DataError, ParameterError
+from cxrlib.errors import DataError
 from cxrlib.paths import data_root
 from cxrlib.storage import atomic_path
 
@@ -38,8 +38,7 @@ MAX_FAILURES = 10  # then the server or the network is down, not a file gone
 TIMEOUT_S = 60
 
 
-@dataclass(frozen=True)
-class Remote:
+class Remote(NamedTuple):
     """A file to fetch: where it goes inside its collection's folder, its URL and the SHA-256 it must have."""
 
     path: str
@@ -57,9 +56,20 @@ class Plan:
     table: Callable[[], pd.DataFrame]
 
     @property
-    def missing(self) -> list[Remote]:
-        """The files that are not there yet; those that are there have not been checked."""
-        return [file for file in self.files if not (self.folder / file.path).is_file()]
+    def missing(self) -> int:
+        """How many of the files are not there yet; those that are there have not been checked."""
+        return sum(not (self.folder / file.path).is_file() for file in self.files)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a table is there that this plan did not write: then the folder is left alone."""
+        path = self.folder / self.table_name
+        if not path.is_file():
+            return False
+        try:
+            return not pd.read_csv(path, dtype=str, keep_default_na=False).equals(self.table())
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+            return True
 
 
 def plan(name: str, root: Path | None = None, host: str = HOST) -> Plan:
@@ -96,13 +106,13 @@ def fetch(
     `MAX_FAILURES` it stops.
     """
     todo = plan(name, root, host)
-    if (todo.folder / todo.table_name).is_file() and not _is_ours(todo):
+    if todo.foreign:
         return todo.folder
     failures = _download(todo, jobs, retries, stop_early=not accept_missing)
     if failures and not accept_missing:
         path, reason = next(iter(failures.items()))
         raise DataError(
-            f"{name}: {len(failures)} files could not be fetched, the first {path}: {reason}; what was fetched is kept: "
+            f"{name}: {len(failures)} files could not be fetched, the first {path}: {reason}; what was fetched stays: "
             "run the same command again to go on, or with --accept-missing to do without them."
         )
     with atomic_path(todo.folder / todo.table_name) as part:
@@ -116,58 +126,18 @@ def status(name: str, root: Path | None = None) -> str:
     if not publication(name).fetchable:
         return "missing" if folder is None else f"there ({folder.name})"
     todo = plan(name, root)
-    if folder is not None and not _is_ours(todo):
+    if folder is not None and todo.foreign:
         return f"there ({folder.name})"
-    missing = len(todo.missing)
+    missing = todo.missing
     if folder is not None:
         return f"there, without {missing:,} of {len(todo.files):,} files" if missing else "there, as fetched"
     return "missing" if missing == len(todo.files) else f"begun: {missing:,} of {len(todo.files):,} files missing"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m cxrlib fetch`."""
-    parser.description = "List the collections, fetch those that are openly available, say how to get the others."
-    parser.add_argument(
-        "collections", nargs="*", metavar="COLLECTION", help=f"of {', '.join(CATALOGUE)}; default: all open ones"
-    )
-    parser.add_argument("--list", action="store_true", help="only list what is there and what is missing")
-    parser.add_argument("--root", type=Path, help="data root (default: CXR_DATA, else data/ in the project)")
-    parser.add_argument("--host", default=HOST, help="a mirror with the same paths (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=JOBS, help="files at once (default: %(default)s)")
-    parser.add_argument("--accept-missing", action="store_true", help="do without files that cannot be fetched")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Run `python -m cxrlib fetch`; 0 when everything asked for is there."""
-    if args.jobs < 1:
-        raise ParameterError("--jobs must be 1 or more.")
-    names = args.collections or [name for name, entry in CATALOGUE.items() if entry.fetchable]
-    for name in names:
-        publication(name)
-    print(f"data root: {args.root or data_root()}")
-    for name, entry in CATALOGUE.items():
-        print(f"  {name:24} {status(name, args.root):40} {entry.licence}")
-    if args.list:
-        return 0
-    for name in names:
-        if locate(name, args.root) is None and publication(name).fetchable:
-            print(f"fetching {name}: {len(plan(name, args.root).files):,} files")
-        if publication(name).fetchable:
-            print(f"{name}: {fetch(name, args.root, args.host, args.jobs, accept_missing=args.accept_missing)}")
-    others = [
-        name
-        for name in args.collections or CATALOGUE
-        if not CATALOGUE[name].fetchable and locate(name, args.root) is None
-    ]
-    for name in others:
-        print(f"{CATALOGUE[name].title}: {where_to_get(name)}")
-    return int(bool(set(others) & set(args.collections)))
-
-
 def _remotes(known: pd.DataFrame, folders: pd.Series, host: str) -> tuple[Remote, ...]:
     url = host + "/" + known["source_repo"] + "/" + known["source_commit"] + "/" + known["original_path"].map(quote)
     path = folders + known["original_path"].str.rsplit("/", n=1).str[-1]
-    return tuple(Remote(*row) for row in zip(path, url, known["original_sha256"], strict=True))
+    return tuple(map(Remote, path, url, known["original_sha256"]))
 
 
 def _manifest() -> pd.DataFrame:
@@ -177,15 +147,6 @@ def _manifest() -> pd.DataFrame:
     return known.assign(
         **{ORIGINALS: known["path"]}, path="images/" + known["source"] + "/" + name, sha256=known["original_sha256"]
     )
-
-
-def _is_ours(todo: Plan) -> bool:
-    """Whether the table that is there is one that `fetch` wrote: then a file may be missing, else it is left alone."""
-    try:
-        there = pd.read_csv(todo.folder / todo.table_name, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        return False
-    return there.equals(todo.table())
 
 
 def _download(todo: Plan, jobs: int, retries: int, stop_early: bool) -> dict[str, str]:
@@ -206,35 +167,21 @@ def _download(todo: Plan, jobs: int, retries: int, stop_early: bool) -> dict[str
         retry_if_failed=retries,
     )
     failures: dict[str, str] = {}
-    with (
-        ThreadPoolExecutor(jobs) as pool,
-        tqdm(total=len(todo.files), desc=todo.folder.name, unit="file", disable=not sys.stderr.isatty()) as bar,
-    ):
-        try:
-            for path, reason in _as_done(pool, store, (file.path for file in todo.files), jobs):
-                bar.update()
-                if reason:
-                    failures[path] = reason
-                    if stop_early and len(failures) >= MAX_FAILURES:
-                        break
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    paths = [file.path for file in todo.files]
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        answers = pool.map(lambda path: _fetch_one(store, path), paths)
+        quiet = not sys.stderr.isatty()
+        for path, reason in zip(
+            paths, tqdm(answers, todo.folder.name, len(paths), unit="file", disable=quiet), strict=True
+        ):
+            if reason:
+                failures[path] = reason
+            if stop_early and len(failures) >= MAX_FAILURES:
+                break
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
     return failures
-
-
-def _as_done(
-    pool: ThreadPoolExecutor, store: pooch.Pooch, paths: Iterable[str], jobs: int
-) -> Iterable[tuple[str, str | None]]:
-    """(path, reason of failure or None) as files are done, never more than a few ahead of the caller."""
-    waiting: dict[Future[str | None], str] = {}
-    for path in paths:
-        waiting[pool.submit(_fetch_one, store, path)] = path
-        if len(waiting) >= 4 * jobs:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from ((waiting.pop(future), future.result()) for future in done)
-    while waiting:
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from ((waiting.pop(future), future.result()) for future in done)
 
 
 def _fetch_one(store: pooch.Pooch, path: str) -> str | None:

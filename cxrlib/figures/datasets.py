@@ -1,4 +1,4 @@
-"""Tables and figures of the chapter on data: what there is, what was left out, what gives the label away."""
+"""Figures of the chapter on data; they draw the tables of `analysis.datasets`."""
 
 from textwrap import shorten
 
@@ -8,129 +8,51 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
-from sklearn.metrics import balanced_accuracy_score
 
+from cxrlib.analysis.datasets import PER_SOURCE, sample_rows
 from cxrlib.data.cohorts import COHORTS
-from cxrlib.data.draws import disputed
-from cxrlib.data.editions import COLLECTIONS, Edition
-from cxrlib.data.readers import catalogue_table
+from cxrlib.data.editions import Edition
 from cxrlib.data.schema import LABELS
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.images.hashing import THRESHOLD
 from cxrlib.images.store import ImageStore, open_store
-from cxrlib.protocols import PROTOCOLS
+from cxrlib.names import name
 
-PER_SOURCE = 150  # images of each class and source that grey levels are measured on
-CLASS_NAMES = {"covid": "COVID-19", "non_covid": "non-COVID"}
 _KINDS = {"linked by the publisher": PALETTE["green"], "same patient": PALETTE["orange"], "unlinked": PALETTE["grey"]}
+_LINKS = {
+    "same picture": PALETTE["red"],
+    "same patient": PALETTE["orange"],
+    "other link": PALETTE["yellow"],
+    "none": PALETTE["green"],
+}
 
 
-def collections() -> pd.DataFrame:
-    """The published collections that have a reader: publisher, licence, the edition that uses each, whether it is here."""
-    edition_of = {name: edition for edition, names in COLLECTIONS.items() for name in names}
-    table = catalogue_table()
-    table.insert(2, "edition", table["collection"].map(edition_of).fillna("reader only"))
-    table["at hand"] = table["at hand"].map({True: "yes", False: "no"})
-    return table.drop(columns=["collection", "layout"])
-
-
-def compact(table: pd.DataFrame) -> pd.DataFrame:
-    """A table with a row a protocol, rows that differ in nothing else joined: 'all' stands for every protocol."""
-    keys = [name for name in table if name != "protocol"]
-    joined = table.groupby(keys, sort=False, dropna=False)["protocol"].agg(list).reset_index()
-    named = joined["protocol"].map(lambda names: "all" if len(names) == len(PROTOCOLS) else ", ".join(names))
-    return joined.assign(protocol=named)[list(table)]
-
-
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A table for the page: spaces for the underscores of its headers, so that they wrap."""
-    gaps = table.select_dtypes("Int64")
-    whole = table.assign(**{name: gaps[name].astype(object).where(gaps[name].notna(), np.nan) for name in gaps})
-    return whole.rename(columns=lambda name: name.replace("_", " "))
-
-
-def overlap_spread(by_seed: pd.DataFrame) -> pd.DataFrame:
-    """Least and most, over the seeds of `cohorts.overlap_by_seed`, of each count, a row a protocol."""
-    counted = ["train_covid", "train_non_covid", "shared_patients", "near_repeats", "covid_overlap"]
-    spread = by_seed.groupby("protocol", sort=False)[counted].agg(["min", "max"])
-    spread.columns = [f"{name} {end}" for name, end in spread.columns]
-    return spread.reset_index()
-
-
-def exclusions(edition: Edition, store: ImageStore) -> pd.DataFrame:
-    """What was left out, by collection and reason: by the readers, the licences and the decoder."""
-    rows = pd.concat([edition.excluded.assign(by="reader or licence"), store.quarantined.assign(by="decoder")])
-    table = rows.groupby(["collection", "by", "reason"]).size().rename("images").reset_index()
-    return table.sort_values("images", ascending=False, ignore_index=True)
-
-
-def sources(edition: Edition) -> pd.DataFrame:
-    """Images of each source by label, and what the source states: patients, population, view, CT slices."""
-    stated = edition.images.groupby("source").agg(
-        patients=("patient_id", "nunique"),
-        without_patient_id=("patient_id", lambda ids: int(ids.isna().sum())),
-        paediatric=("population", lambda population: int((population == "paediatric").sum())),
-        population_unknown=("population", lambda population: int((population == "unknown").sum())),
-        ct_slices=("modality", lambda modality: int((modality == "CT").sum())),
+def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
+    """Left: COVID-19 test images by what links them to training, a bar a cohort and protocol. Right: sources by label."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.4), width_ratios=(1.15, 1))
+    bars = links.assign(bar=links["cohort"].map(lambda c: COHORTS[c].title) + ", " + links["protocol"])
+    wide = bars.pivot_table(index="bar", columns="link", values="images", sort=False, fill_value=0)
+    wide = wide.reindex(columns=list(_LINKS), fill_value=0)[::-1]
+    wide.plot.barh(stacked=True, color=_LINKS, width=0.75, ax=left, linewidth=0)
+    left.set(xlabel="COVID-19 test images", ylabel="", title="In the training set as well?")
+    left.set_yticks(
+        range(len(wide)), [shorten(text, 46, placeholder="…").replace(" + ", " +\n") for text in wide.index], fontsize=8
     )
-    return _by_label(edition, "source").join(stated).reset_index().rename_axis(columns=None)
-
-
-def licences(edition: Edition) -> pd.DataFrame:
-    """Images under each licence text, by label."""
-    table = _by_label(edition, "licence")
-    table.insert(0, "images", table.sum(axis=1))
-    return table.sort_values("images", ascending=False).reset_index().rename_axis(columns=None)
-
-
-def _by_label(edition: Edition, column: str) -> pd.DataFrame:
-    """Images by a column (index) and label (columns, those without a label last)."""
-    table = pd.crosstab(edition.images[column], edition.images["label"].fillna("unlabelled"))
-    return table.reindex(columns=[*LABELS, "unlabelled"], fill_value=0)
-
-
-def label_from_source(edition: Edition) -> float:
-    """Balanced accuracy, on the edition's labelled images, of guessing each image's label from its source alone.
-
-    The rule answers 'covid' where COVID-19 is more frequent in the source than in the whole edition.
-    """
-    labelled = edition.images.dropna(subset="label")
-    covid = labelled["label"] == "covid"
-    guess = covid.groupby(labelled["source"]).transform("mean") > covid.mean()
-    return float(balanced_accuracy_score(covid, guess))
-
-
-def disputed_images(edition: Edition) -> pd.DataFrame:
-    """Pictures that occur twice under statements that contradict each other: images by source and statement."""
-    images = edition.images
-    rows = images[disputed(images)].assign(healthy=lambda frame: frame["healthy"].map({True: "yes", False: "no"}))
-    keys = ["source", "label", "healthy", "population"]
-    table = rows.fillna({"label": "unlabelled", "healthy": "unknown"}).groupby(keys)
-    return table.agg(images=("image_id", "size"), pictures=("repeat", "nunique")).reset_index()
+    left.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    table = sources.set_index("source")[list(LABELS)].sort_values(["covid", "non_covid"])
+    table.rename(columns=name).plot.barh(
+        color=[CLASS_COLOURS[label] for label in LABELS], width=0.75, ax=right, linewidth=0
+    )
+    right.set(xscale="symlog", xlabel="images", ylabel="", title="Label by source")
+    right.tick_params(axis="y", labelsize=8)
+    right.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    figure.tight_layout()
+    return figure
 
 
 def open_images(edition: Edition, size: int, seed: int = 0, per_source: int = PER_SOURCE) -> ImageStore:
-    """The edition's image store; of generated images, which cannot be unreadable, only as many as are shown.
-
-    `per_source`: generated images of each class and source.
-    """
-    images = edition.images
-    if edition.name == "phantom":
-        images = _shuffled(images, seed).groupby(["label", "source"]).head(per_source)
-    return open_store(images, size)
-
-
-def sample_rows(edition: Edition, store: ImageStore, per_source: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Up to `per_source` images of each class and source, drawn with `seed`: X-rays that could be decoded."""
-    drawn = _shuffled(edition.images, seed)
-    drawn = drawn[drawn["image_id"].isin(store.table["image_id"])].groupby(["label", "source"]).head(per_source)
-    columns = ["label", "source", "image_id", "finding", "view", "licence"]
-    return drawn.sort_values(["label", "source", "image_id"])[columns].reset_index(drop=True)
-
-
-def _shuffled(images: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Labelled X-rays in an order drawn with `seed`."""
-    return images[images["label"].notna() & (images["modality"] != "CT")].sample(frac=1, random_state=seed)
+    """The edition's image store; of generated images only `per_source` of each class and source."""
+    return open_store(sample_rows(edition, per_source, seed) if edition.name == "phantom" else edition.images, size)
 
 
 def plot_samples(rows: pd.DataFrame, store: ImageStore) -> Figure:
@@ -143,22 +65,12 @@ def plot_samples(rows: pd.DataFrame, store: ImageStore) -> Figure:
             axis.set_axis_off()
         for axis, image in zip(line, store.take(group["image_id"]), strict=False):
             axis.imshow(image, vmin=0, vmax=255)
-        names = sorted(group["licence"].unique())
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        line[0].set_title(
-            f"{CLASS_NAMES[label]} · {source} · {shorten(names[0], 70, placeholder=' …')}{more}", fontsize=9, loc="left"
-        )
+        terms = sorted(group["licence"].unique())
+        more = f" and {len(terms) - 1} more" if len(terms) > 1 else ""
+        text = f"{name(label)} · {source} · {shorten(terms[0], 70, placeholder=' …')}{more}"
+        line[0].set_title(text, fontsize=9, loc="left")
     figure.subplots_adjust(wspace=0.04, hspace=0.22, left=0, right=1, top=0.97, bottom=0)
     return figure
-
-
-def image_sizes(edition: Edition, store: ImageStore) -> pd.DataFrame:
-    """Width and height, in pixels, of every image as published, or as decoded where that is not stated."""
-    columns = ["image_id", "source", "label", "width", "height"]
-    decoded = store.table.set_index("image_id")[["width", "height"]].astype("Int64")
-    return (
-        edition.images[columns].set_index("image_id").fillna(decoded).reset_index().dropna(subset=["width", "height"])
-    )
 
 
 def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
@@ -177,80 +89,32 @@ def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
     return figure
 
 
-def intensities(
-    edition: Edition, store: ImageStore, per_source: int = PER_SOURCE, seed: int = 0, bins: int = 32
-) -> pd.DataFrame:
-    """Mean grey-level histogram of up to `per_source` preprocessed images of each source and class (`bins` divides 256).
-
-    Columns: source, label, level (centre of the bin, in [0, 1]), share (of pixels, mean over images), images.
-    """
-    rows = sample_rows(edition, store, per_source, seed)
-    tables = []
-    for (label, source), group in rows.groupby(["label", "source"]):
-        counts = np.bincount(store.take(group["image_id"]).ravel(), minlength=256).reshape(bins, -1).sum(axis=1)
-        share, level = counts / counts.sum(), (np.arange(bins) + 0.5) / bins
-        tables.append(
-            pd.DataFrame({"source": source, "label": label, "level": level, "share": share, "images": len(group)})
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def plot_intensities(table: pd.DataFrame) -> Figure:
+def plot_grey_levels(table: pd.DataFrame) -> Figure:
     """Mean histograms, a line a source, a panel a class."""
     grid = sns.relplot(
-        table.assign(label=table["label"].map(CLASS_NAMES)),
-        x="level",
-        y="share",
-        hue="source",
-        style="source",
-        col="label",
-        kind="line",
-        dashes=True,
-        height=3.6,
-        aspect=1.1,
-    )
+        table.assign(label=table["label"].map(name)), x="level", y="share", hue="source", style="source", col="label",
+        kind="line", dashes=True, height=3.6, aspect=1.1,
+    )  # fmt: skip
     grid.set(xlabel="grey level after min-max", ylabel="share of pixels")
     grid.set_titles("{col_name}")
     return grid.figure
 
 
-def class_balance(table_1: pd.DataFrame) -> pd.DataFrame:
-    """Training images per class, long form, of `cohorts.table_1_beside_ours`: the paper's and each protocol's."""
-    paper = table_1.drop_duplicates("cohort").assign(protocol="paper's Table I")
-    paper[["train_covid", "train_non_covid"]] = paper[["paper_train_covid", "paper_train_non_covid"]]
-    both = pd.concat([paper, table_1], ignore_index=True)
-    long = both.melt(["cohort", "protocol"], ["train_covid", "train_non_covid"], "label", "images")
-    return long.assign(label=long["label"].str.removeprefix("train_"))
-
-
-def plot_class_balance(balance: pd.DataFrame) -> Figure:
-    """Images per class, logarithmic; bars are the first protocol's counts, black marks the paper's."""
-    cohorts = [name for name in COHORTS if name in set(balance["cohort"])]
-    ours = balance[balance["protocol"] != "paper's Table I"]
+def plot_class_balance(table_1: pd.DataFrame) -> Figure:
+    """Training images per class of `datasets.table_1_beside_ours`: bars are its first protocol, black marks the paper."""
+    ours = table_1[table_1["protocol"] == table_1["protocol"].iloc[0]].set_index("cohort")
     figure, axis = plt.subplots(figsize=(WIDE[0], 4.2))
-    shown = ours[ours["protocol"] == ours["protocol"].iloc[0]].astype({"images": int})
-    sns.barplot(
-        shown, x="cohort", y="images", hue="label", order=cohorts, hue_order=LABELS, palette=CLASS_COLOURS, ax=axis
-    )
-    printed = balance[balance["protocol"] == "paper's Table I"].set_index(["cohort", "label"])["images"]
-    for shift, label in ((-0.2, "covid"), (0.2, "non_covid")):
-        heights = [int(printed[name, label]) for name in cohorts]
-        axis.scatter(np.arange(len(cohorts)) + shift, heights, marker="_", s=500, color=PAPER_COLOUR, zorder=3)
+    place = np.arange(len(ours))
+    for shift, label, text in ((-0.2, "covid", "COVID-19 / diseased"), (0.2, "non_covid", "non-COVID / healthy")):
+        axis.bar(place + shift, ours[f"train_{label}"].astype(int), 0.4, color=CLASS_COLOURS[label], label=text)
+        axis.scatter(
+            place + shift, ours[f"paper_train_{label}"].astype(int), marker="_", s=500, color=PAPER_COLOUR, zorder=3,
+            label="the paper" if label == "covid" else None,
+        )  # fmt: skip
     axis.set(yscale="log", xlabel="", ylabel="training images")
-    axis.set_xticks(
-        range(len(cohorts)),
-        [COHORTS[name].title.replace(" + ", " +\n").replace(", ", ",\n") for name in cohorts],
-        fontsize=8,
-    )
-    handles, _ = axis.get_legend_handles_labels()
-    mark = plt.Line2D([], [], color=PAPER_COLOUR, marker="_", markersize=12, linestyle="")
-    axis.legend(
-        [*handles, mark],
-        ["COVID-19 / diseased", "non-COVID / healthy", "the paper"],
-        frameon=False,
-        ncols=3,
-        loc="upper left",
-    )
+    titles = [COHORTS[cohort].title.replace(" + ", " +\n").replace(", ", ",\n") for cohort in ours.index]
+    axis.set_xticks(place, titles, fontsize=8)
+    axis.legend(frameon=False, ncols=3, loc="upper left", markerscale=0.5)
     axis.set_ylim(top=axis.get_ylim()[1] * 4)
     return figure
 

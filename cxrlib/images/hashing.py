@@ -2,18 +2,20 @@
 
 A 256-bit pHash (signs of the 16 x 16 lowest DCT coefficients about their median). The usual 64 bits do not
 do: all chest radiographs look alike at that resolution, and random pairs reach the distance of known repeats.
-`distance_distribution` measures both, so that the threshold can be seen to lie in the gap.
+`transformed_pairs` finds copies that are mirrored, turned, inverted or cropped as well.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.fft import dctn
 from tqdm import tqdm
 
 from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
@@ -21,6 +23,7 @@ from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, lock
 
 HASH_SIDE = 16  # 16 x 16 coefficients: 256 bits
+SIDE = 4 * HASH_SIDE  # pixels a side at which a picture is hashed
 BITS = HASH_SIDE**2
 THRESHOLD = 32
 """Largest Hamming distance, of 256 bits, of two images that count as the same picture.
@@ -31,6 +34,38 @@ pairs begins above), and every pair up to here that its publishers had not linke
 
 _VERSION = 1  # raise it whenever the same file would give another hash
 _BLOCK = 2048  # rows of the distance matrix at a time
+
+
+def _crop(pixels: np.ndarray, margins: tuple[float, ...]) -> np.ndarray:
+    """Pictures without these shares of their left, top, right and bottom, resized to what they were."""
+    side = pixels.shape[1]
+    box = tuple(side * edge for edge in (margins[0], margins[1], 1 - margins[2], 1 - margins[3]))
+    cropped = [Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box) for picture in pixels]
+    return np.stack([np.asarray(picture) for picture in cropped])
+
+
+_CROPS = {  # shares of left, top, right and bottom
+    "2.5 % of each side": (0.025, 0.025, 0.025, 0.025), "5 % of each side": (0.05, 0.05, 0.05, 0.05),
+    "5 % left": (0.05, 0, 0, 0), "5 % top": (0, 0.05, 0, 0), "5 % right": (0, 0, 0.05, 0), "5 % bottom": (0, 0, 0, 0.05),
+    "5 % left and top": (0.05, 0.05, 0, 0), "5 % right and top": (0, 0.05, 0.05, 0),
+    "5 % left and bottom": (0.05, 0, 0, 0.05), "5 % right and bottom": (0, 0, 0.05, 0.05),
+}  # fmt: skip
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mirrored": lambda pixels: pixels[:, :, ::-1],
+    "upside down": lambda pixels: pixels[:, ::-1],
+    "turned by 90 degrees": lambda pixels: np.rot90(pixels, 1, (1, 2)),
+    "turned by 180 degrees": lambda pixels: np.rot90(pixels, 2, (1, 2)),
+    "turned by 270 degrees": lambda pixels: np.rot90(pixels, 3, (1, 2)),
+    "inverted": lambda pixels: 255 - pixels,
+    **{f"cropped by {name}": partial(_crop, margins=margins) for name, margins in _CROPS.items()},
+}
+"""Changed copies of a picture that `transformed_pairs` looks for: functions of uint8 [N, 64, 64].
+
+Measured on 300 radiographs of the open edition and their changed files: all mirrored, turned and inverted copies,
+and those cropped as named here or by 3 % of each side, lie at most 32 bits from a transform of the original, and none
+of the 97 million pairs of the whole edition that nothing else links does. Crops beyond 6 %, other angles and several
+changes at once are not found.
+"""
 
 
 def image_identity(images: pd.DataFrame) -> pd.Series:
@@ -62,37 +97,38 @@ def perceptual_hashes(images: pd.DataFrame) -> pd.DataFrame:
     return table.dropna(subset="hash").reset_index(drop=True)
 
 
-def near_pairs(hashes: np.ndarray, threshold: int = THRESHOLD) -> np.ndarray:
-    """Pairs of rows (i < j), int64 [P, 2], of `hashes` (uint8 [N, 32]) at most `threshold` bits apart."""
+def near_pairs(hashes: np.ndarray, threshold: int = THRESHOLD, others: np.ndarray | None = None) -> np.ndarray:
+    """Pairs of rows, int64 [P, 2], at most `threshold` bits apart: i < j of `hashes` (uint8 [N, 32]).
+
+    With `others` (uint8 [M, 32]) all pairs of a row of `hashes` and a row of `others`.
+    """
     found = [np.empty((0, 2), np.int64)]
-    for start, distance in _distance_blocks(hashes):
+    for start, distance in distance_blocks(hashes, others):
         i, j = np.nonzero(distance <= threshold)
-        keep = j > i
-        found.append(np.column_stack([i[keep] + start, j[keep] + start]))
+        keep = j > i if others is None else j >= 0
+        found.append(np.column_stack([i[keep] + start, j[keep] + (start if others is None else 0)]))
     return np.concatenate(found)
 
 
-def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs of images lie at each Hamming distance: `kind`, `distance` (0 to 256), `pairs`.
+def transformed_pairs(pixels: np.ndarray, threshold: int = THRESHOLD) -> pd.DataFrame:
+    """Pairs of pictures one of which is a changed copy of the other: `first`, `second` (rows), `transform`.
 
-    Kinds: 'linked by the publisher' (a common duplicate group or file), 'same patient' (other pairs of one
-    patient) and 'unlinked' (all remaining pairs, those across sources included).
+    `pixels`: uint8 [N, 64, 64]. The transforms are those of `TRANSFORMS`.
     """
-    hashes = perceptual_hashes(images)
-    table = hashes.merge(images, on="image_id", validate="one_to_one")
-    packed = pack(table["hash"])
-    total = np.zeros(BITS + 1, np.int64)
-    for _, distance in _distance_blocks(packed):
-        distance[np.tril_indices(len(distance), m=distance.shape[1])] = BITS + 1  # each pair once
-        total += np.bincount(distance.ravel(), minlength=BITS + 2)[: BITS + 1]
-    repeats = _pairs_within(table["duplicate_group"]) | _pairs_within(table["sha256"])
-    patients = _pairs_within(table["patient_id"]) - repeats
-    counts = {"linked by the publisher": _histogram(packed, repeats), "same patient": _histogram(packed, patients)}
-    counts["unlinked"] = total - counts["linked by the publisher"] - counts["same patient"]
-    return pd.concat(
-        [pd.DataFrame({"kind": kind, "distance": np.arange(BITS + 1), "pairs": n}) for kind, n in counts.items()],
-        ignore_index=True,
-    )
+    plain, found = picture_hashes(pixels), []
+    for name, transform in TRANSFORMS.items():
+        pairs = near_pairs(picture_hashes(transform(pixels)), threshold, plain)
+        found.append(pd.DataFrame({"first": pairs[:, 0], "second": pairs[:, 1], "transform": name}))
+    table = pd.concat(found, ignore_index=True)
+    table = table[table["first"] != table["second"]]  # a symmetric picture is a copy of itself
+    ends = np.sort(table[["first", "second"]], axis=1)
+    return table[~pd.DataFrame(ends).duplicated().to_numpy()].reset_index(drop=True)
+
+
+def picture_hashes(pixels: np.ndarray) -> np.ndarray:
+    """Hashes, uint8 [N, 32], of pictures uint8 [N, 64, 64]; within a few bits of those of their files."""
+    low = dctn(pixels.astype(np.float32), axes=(1, 2))[:, :HASH_SIDE, :HASH_SIDE].reshape(len(pixels), -1)
+    return np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1)
 
 
 def pack(hashes: pd.Series) -> np.ndarray:
@@ -128,26 +164,15 @@ def _hash(path: str) -> bytes | None:
     return np.packbits(imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE).hash).tobytes()
 
 
-def _distance_blocks(hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, distances int16 [rows, N - first row]) block by block: the upper triangle of the matrix."""
-    signs = np.unpackbits(hashes, axis=1).astype(np.float32) * 2 - 1
+def distance_blocks(hashes: np.ndarray, others: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, distances int16 [rows, M]) block by block: to `others`, else to the rows from the first one on."""
+    signs, to = (
+        np.unpackbits(side, axis=1).astype(np.float32) * 2 - 1
+        for side in (hashes, hashes if others is None else others)
+    )
     for start in range(0, len(signs), _BLOCK):
-        product = signs[start : start + _BLOCK] @ signs[start:].T
+        product = signs[start : start + _BLOCK] @ (to[start:] if others is None else to).T
         yield start, ((BITS - product) / 2).astype(np.int16)
-
-
-def _pairs_within(groups: pd.Series) -> set[tuple[int, int]]:
-    """Pairs of positions (i < j) that share a value of `groups`; nulls share nothing."""
-    members = groups.reset_index(drop=True).groupby(groups.reset_index(drop=True)).groups.values()
-    return {(i, j) for rows in members for n, i in enumerate(rows) for j in rows[n + 1 :]}
-
-
-def _histogram(packed: np.ndarray, pairs: set[tuple[int, int]]) -> np.ndarray:
-    if not pairs:
-        return np.zeros(BITS + 1, np.int64)
-    index = np.array(sorted(pairs))
-    differing = np.bitwise_xor(packed[index[:, 0]], packed[index[:, 1]])
-    return np.bincount(np.unpackbits(differing, axis=1).sum(axis=1), minlength=BITS + 1)
 
 
 def _file_size(path: str) -> str:

@@ -15,7 +15,7 @@ from torch import nn
 
 from cxrlib.config import MODELS, RUN_PARAMETER, RunConfig, resolve
 from cxrlib.data.check import CheckReport, check
-from cxrlib.data.check.source import read_data
+from cxrlib.data.readers import read_data
 from cxrlib.data.division import PARTS, Division, divide, edition_of
 from cxrlib.data.readers.base import Collection
 from cxrlib.data.samples import Samples, limit, load_samples
@@ -85,7 +85,7 @@ def train_own(
 ) -> OwnRun:
     """Check a collection, divide it by patient, train under a config and test once.
 
-    `data`: as `check.source.read_data` takes it, or a collection. `loss`: logits [B, 2] and labels [B] to a scalar, in
+    `data`: as `readers.read_data` takes it, or a collection. `loss`: logits [B, 2] and labels [B] to a scalar, in
     place of the weighted cross-entropy of `beta`. `parameters`: those of `RunConfig`. Raises DataError where the
     data do not allow it, ParameterError, WeightsError.
     """

@@ -11,8 +11,7 @@ from cxrlib.__main__ import main
 from cxrlib.analysis.own.example import PLANTED, PROBLEMS, write_example
 from cxrlib.data.check import CheckReport, check
 from cxrlib.data.check.association import association
-from cxrlib.data.check.source import read_data
-from cxrlib.data.readers import own
+from cxrlib.data.readers import own, read_data
 from cxrlib.errors import DataError, ParameterError
 
 FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images)
@@ -71,7 +70,7 @@ def test_exit_status_says_clean_findings_or_unreadable(
 ) -> None:
     assert main(["check", str(clean)]) == 0
     bad = write_example(tmp_path / "own", ["missing file"], patients=12)
-    assert main(["check", str(bad), "--json"]) == 1
+    assert main(["check", str(bad), "--json"]) == 3
     text = capsys.readouterr().out
     report = json.loads(text[text.index("{") :])
     assert report["checks"][3]["images"] == 1

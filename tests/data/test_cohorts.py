@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrlib.analysis.datasets import chestxray_history, composition, counts, shared, table_1_beside_ours
 from cxrlib.config import Cohort
 from cxrlib.data import draws
-from cxrlib.data.cohorts import COHORTS, build_cohort, composition, counts, shared, table_1_beside_ours
+from cxrlib.data.cohorts import COHORTS, build_cohort
 from cxrlib.data.editions import Edition, load_edition
 from cxrlib.data.schema import validate_images
 from cxrlib.errors import DataError, ParameterError
@@ -355,8 +356,6 @@ def test_the_open_edition_reaches_table_1(real_data, seed):
 
 @pytest.mark.real_data
 def test_past_states_of_the_table_give_the_papers_figures(real_data):
-    from cxrlib.data.history import chestxray_history
-
     history = chestxray_history().set_index("date")
     july = history.loc["2020-07-07"]
     assert (july["covid"], july["no_finding"]) == (512, 17)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from cxrlib.analysis.datasets import distance_distribution
 from cxrlib.data.components import LINKS, components, link
 from cxrlib.images import hashing
-from cxrlib.images.hashing import BITS, distance_distribution, near_pairs, pack, perceptual_hashes
+from cxrlib.images.hashing import BITS, near_pairs, pack, perceptual_hashes
 
 ROWS = st.lists(st.tuples(*[st.sampled_from([None, "a", "b", "c", "d"])] * 3), min_size=1, max_size=25)
 

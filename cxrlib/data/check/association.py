@@ -9,8 +9,8 @@ from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers.own import LABELS, SPLITS
 
 FOLDS = 5
@@ -46,7 +46,7 @@ def association(images: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     folds = min(FOLDS, len(np.unique(group[y])), len(np.unique(group[~y])))
     if folds < 2:
         return pd.DataFrame(columns=names)
-    splits = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, group))
+    splits = grouped_folds(y, group, folds, seed)
     chance = 0.5 + 2.326 * 0.25 * float(np.sqrt(1 / y.sum() + 1 / (~y).sum()))
     found = []
     for name, values in attributes(rows).items():

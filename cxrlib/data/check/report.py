@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cxrlib.data.check.verdicts import CHECKS, OK, Facts, Verdict
+from cxrlib.data.check.verdicts import CHECKS, ERROR, OK, WARNING, Facts, Verdict
 from cxrlib.data.components import link
+from cxrlib.data.division import published_split
 from cxrlib.data.readers.base import Collection
+from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
-
-SIZE = 64  # pixels a side at which every image is decoded once
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,14 @@ class CheckReport:
     verdicts: tuple[Verdict, ...]
 
     @property
+    def worst(self) -> str:
+        """The worst verdict: error, warning or OK."""
+        return max((verdict.verdict for verdict in self.verdicts), key=(OK, WARNING, ERROR).index)
+
+    @property
     def clean(self) -> bool:
         """Whether every verdict is OK."""
-        return all(verdict.verdict == OK for verdict in self.verdicts)
+        return self.worst == OK
 
     @property
     def by_name(self) -> Mapping[str, Verdict]:
@@ -37,6 +43,13 @@ class CheckReport:
         """How many rows and files the reader left out, by reason; some are findings, some a collection's own rules."""
         return {str(reason): int(n) for reason, n in self.collection.excluded["reason"].value_counts().items()}
 
+    @property
+    def labels(self) -> pd.DataFrame:
+        """How each value of the label was read, in a table of one's own: value, label ('none' for unknown), rows."""
+        known = self.collection.labels
+        empty = pd.DataFrame(columns=["value", "label", "rows"])
+        return empty if known is None else known.fillna({"label": "none"})
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row a check: check, verdict, images, what to do."""
@@ -46,6 +59,7 @@ class CheckReport:
     def to_text(self, most: int = 5) -> str:
         """The table for a terminal, with the first `most` images behind each finding."""
         lines = [f"{self.collection.title}: {len(self.collection.images)} images"]
+        lines += [f"   label {row.value!r} read as {row.label}: {row.rows} rows" for row in self.labels.itertuples()]
         lines += [f"   left out by the reader: {n}, {reason}" for reason, n in self.left_out.items()]
         for v in self.verdicts:
             lines.append(f"{v.verdict:>7}  {v.check}: {v.sentence}")
@@ -60,6 +74,7 @@ class CheckReport:
         return {
             "collection": self.collection.name,
             "images": len(self.collection.images),
+            "labels": self.labels.to_dict("records"),
             "left_out": self.left_out,
             "clean": self.clean,
             "checks": [
@@ -75,22 +90,30 @@ class CheckReport:
         }
 
 
-def check(collection: Collection, size: int = SIZE) -> CheckReport:
-    """The report on a collection; decodes every image once, at `size` pixels a side, into the image cache.
+def check(collection: Collection) -> CheckReport:
+    """The report on a collection; decodes every image once, at 64 pixels a side, into the image cache.
 
     Raises DataError if no image at all can be decoded.
     """
-    facts = gather(collection, size)
+    facts = gather(collection)
     return CheckReport(collection, tuple(one(facts) for one in CHECKS))
 
 
-def gather(collection: Collection, size: int = SIZE) -> Facts:
+def gather(collection: Collection) -> Facts:
     """What the checks look at: the readable images with file digests, sizes and links; and the quarantine."""
-    images = collection.images
-    store = open_store(images, size)
+    store = open_store(collection.images, SIDE)
     decoded = store.table.set_index("image_id")
+    images = collection.images
     images = images[images["image_id"].isin(decoded.index)].reset_index(drop=True)
     for name in ("sha256", "width", "height"):
         images[name] = images[name].fillna(images["image_id"].map(decoded[name]))
-    part = images["source_split"] if "source_split" in images else images["split"]
-    return Facts(collection, link(images.assign(part=part)), store.quarantined)
+    common = [np.bincount(picture.ravel()).max() / picture.size for picture in store.pixels]
+    images = images.assign(
+        part=published_split(images),
+        decoded_width=images["image_id"].map(decoded["width"]),
+        decoded_height=images["image_id"].map(decoded["height"]),
+        common_grey=images["image_id"].map(pd.Series(common, decoded.index)),
+    )
+    pairs = transformed_pairs(np.asarray(store.pixels))
+    pairs = pairs.assign(**{end: decoded.index[pairs[end]] for end in ("first", "second")})
+    return Facts(collection, link(images, pairs), store.quarantined, pairs)

@@ -1,33 +1,43 @@
 """The single checks: each looks at one thing and answers with a verdict and a sentence that says what to do."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from cxrlib.data.check.association import association
-from cxrlib.data.readers.base import MISSING, NOT_NAMED, REPEATED, Collection
-from cxrlib.data.readers.own import CONTRADICTED
+from cxrlib.data.readers import own
+from cxrlib.data.readers.base import MISSING, NOT_NAMED, NOT_UTF8, REPEATED, Collection
 
 OK, WARNING, ERROR = "OK", "warning", "error"
 FEWEST = 10
 """Fewest patients a class that can be divided into training, validation and test part at all."""
 
-TELLING = 0.65
+INFORMATIVE = 0.65
 """Balanced accuracy from which on an attribute that is no picture counts as telling the label."""
+
+NARROWEST, SMALLEST, COMMONEST = 3.0, 32, 0.95
+"""Longest side to shortest, shortest side in pixels, share of one grey level: beyond these an image is odd.
+
+Of the 9,836 radiographs of the open edition none is: the extremes are 2.6, 156 pixels and 0.83.
+"""
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the checks look at.
 
-    `images`: the readable rows of the image table with `sha256`, `width` and `height` as decoded, `component`,
-    `repeat` (group of near-duplicates) and `part` (published split, null if none).
+    `images`: the readable rows of the image table with `sha256`, `width` and `height` (as published, else as decoded),
+    `component`, `repeat` (group of near-duplicates, changed copies among them), `part` (published split, null if none),
+    `decoded_width`, `decoded_height` and `common_grey` (share of pixels with the commonest grey level). `changed`: pairs
+    of image ids (first, second) of which one is a changed copy of the other, and the `transform`.
     """
 
     collection: Collection
     images: pd.DataFrame
     quarantined: pd.DataFrame
+    changed: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -50,57 +60,63 @@ def classes(facts: Facts) -> Verdict:
     rare = min(counts.values())
     if min(patients.values()) < FEWEST:
         return Verdict("classes", ERROR, rare, f"there are {text}: collect at least {FEWEST} patients of each class.")
-    ratio = max(counts.values()) / rare
-    return Verdict("classes", OK, len(label), f"there are {text}, {ratio:.3g} to 1.")
+    return Verdict("classes", OK, len(label), f"there are {text}, {max(counts.values()) / rare:.3g} to 1.")
 
 
-def unlabelled(facts: Facts) -> Verdict:
-    """Every image has a label."""
+def labels(facts: Facts) -> Verdict:
+    """Every image has a label, and no negative label names the positive class."""
     rows = facts.images[facts.images["label"].isna()]
-    return _verdict("labels", WARNING, rows, "images without a label: {n}. Label them, or they are left out.")
+    text = [f"images without a label: {len(rows)}. Label them, or they are left out."] if len(rows) else []
+    read = facts.collection.labels
+    if read is not None:
+        positive = "|".join(re.escape(value) for value in read.loc[read["label"] == "covid", "value"])
+        negative = read.loc[read["label"] == "non_covid", "value"]
+        doubtful = negative[
+            negative.str.contains(positive, case=False)
+            & ~negative.str.contains(r"^(?:non?|not)\b|^non|negative", case=False)
+        ]
+        if len(doubtful):
+            named = ", ".join(f"'{value}'" for value in doubtful)
+            text.append(
+                f"counted as negative although the positive label is part of it: {named}. Rename what is positive."
+            )
+    if not text:
+        return Verdict("labels", OK, 0, "none found.")
+    return Verdict("labels", WARNING, len(rows), " ".join(text), _columns(rows))
 
 
 def patients(facts: Facts) -> Verdict:
     """Every image names its patient."""
     rows = facts.images[facts.images["patient_id"].isna()]
     if len(rows) == len(facts.images):
-        return Verdict("patients", ERROR, len(rows), "no image names its patient: add a column patient.", _few(rows))
+        return Verdict(
+            "patients", ERROR, len(rows), "no image names its patient: add a column patient.", _columns(rows)
+        )
     text = "images without a patient: {n}, each counted as a patient of its own. Fill the column in."
     return _verdict("patients", WARNING, rows, text)
-
-
-def missing(facts: Facts) -> Verdict:
-    """Every file that the table names is there."""
-    rows = _excluded(facts, MISSING)
-    return _verdict(
-        "missing files", WARNING, rows, "files of the table that are not there: {n}. Restore them or drop their rows."
-    )
-
-
-def unnamed(facts: Facts) -> Verdict:
-    """Every image file is named by the table."""
-    rows = _excluded(facts, NOT_NAMED)
-    return _verdict(
-        "unnamed files",
-        WARNING,
-        rows,
-        "image files without a row in the table: {n}. Add rows for them or move them away.",
-    )
-
-
-def repeated_rows(facts: Facts) -> Verdict:
-    """No file has two rows."""
-    rows = _excluded(facts, REPEATED)
-    return _verdict(
-        "repeated rows", WARNING, rows, "rows that repeat a file of an earlier row: {n}. Keep one row a file."
-    )
 
 
 def unreadable(facts: Facts) -> Verdict:
     """Every file can be decoded and is not a single grey level."""
     rows = facts.quarantined
     reasons = ", ".join(f"{n} {reason}" for reason, n in rows["reason"].value_counts().items())
-    return _verdict("unreadable images", WARNING, rows, f"images that cannot serve: {reasons}. Replace or drop them.")
+    none = "none found; damage that still decodes, as in a garbled JPEG scan, is not recognised."
+    return _verdict(
+        "unreadable images", WARNING, rows, f"images that cannot serve: {reasons}. Replace or drop them.", none=none
+    )
+
+
+def odd(facts: Facts) -> Verdict:
+    """No image has a shape or grey levels that no radiograph has."""
+    images = facts.images
+    sides = images[["decoded_width", "decoded_height"]].astype(float)
+    reason = pd.Series(None, images.index, dtype="str")
+    reason[images["common_grey"] >= COMMONEST] = f"at least {COMMONEST:.0%} of one grey level"
+    reason[sides.min(axis=1) < SMALLEST] = f"a side below {SMALLEST} pixels"
+    reason[sides.max(axis=1) > NARROWEST * sides.min(axis=1)] = f"longer than {NARROWEST:g} times its width"
+    rows = images.assign(reason=reason)[reason.notna()]
+    reasons = ", ".join(f"{n} {text}" for text, n in rows["reason"].value_counts().items())
+    return _verdict("odd images", WARNING, rows, f"images unlike a radiograph: {reasons}. Look at them.")
 
 
 def exact_duplicates(facts: Facts) -> Verdict:
@@ -112,19 +128,27 @@ def exact_duplicates(facts: Facts) -> Verdict:
 
 
 def near_duplicates(facts: Facts) -> Verdict:
-    """No two different files show the same picture."""
-    images = facts.images
+    """No two different files show the same picture, be it mirrored, turned, inverted or cropped."""
+    images, pairs = facts.images, facts.changed
     several = images.groupby("repeat")["sha256"].transform("nunique") > 1
-    rows = images[several].sort_values("repeat")
-    text = "images that show the picture of another file: {n}. Look at them, and keep one of each."
-    return _verdict("near-duplicates", WARNING, rows, text, "repeat")
+    ends = pd.concat([pairs.set_index(end)["transform"] for end in ("first", "second")])
+    change = images["image_id"].map(ends[~ends.index.duplicated()])
+    rows = images.assign(change=change)[several].sort_values("repeat")
+    changed = (
+        f", {rows['change'].notna().sum()} of them mirrored, turned, inverted or cropped"
+        if rows["change"].any()
+        else ""
+    )
+    text = f"images that show the picture of another file: {{n}}{changed}. Look at them, and keep one of each."
+    none = "none found; crops beyond 6 %, angles other than 90 degrees and several changes at once are not looked for."
+    return _verdict("near-duplicates", WARNING, rows, text, "repeat", none)
 
 
 def contradictions(facts: Facts) -> Verdict:
     """No picture has two labels."""
     images = facts.images
     rows = images[images.groupby("repeat")["label"].transform("nunique") > 1].sort_values("repeat")
-    again = _excluded(facts, CONTRADICTED)
+    again = _excluded(facts, own.CONTRADICTED)
     rows = pd.concat([rows, again.assign(label="another")]) if len(again) else rows
     text = "images or rows that give one picture two labels: {n}. Decide which is right."
     return _verdict("contradictory labels", ERROR, rows, text, "repeat")
@@ -135,8 +159,7 @@ def leakage(facts: Facts) -> Verdict:
     stated = facts.images[facts.images["part"].notna()]
     if stated["part"].nunique() < 2:
         return Verdict("leakage", OK, 0, "the table states no split: it is drawn by patient when you train.")
-    shared = stated.groupby("component")["part"].transform("nunique") > 1
-    rows = stated[shared].sort_values("component")
+    rows = stated[stated.groupby("component")["part"].transform("nunique") > 1].sort_values("component")
     by_patient, by_picture = (
         int((rows["part"].groupby(rows[name]).transform("nunique") > 1).sum()) for name in ("patient_id", "repeat")
     )
@@ -152,7 +175,9 @@ def shortcuts(facts: Facts) -> Verdict:
     table = association(facts.images)
     if table.empty:
         return Verdict("shortcuts", OK, 0, "too few patients to ask whether the origin tells the label.")
-    telling = table[(table["bacc"] >= TELLING) & (table["bacc"] > table["chance"])].sort_values("bacc", ascending=False)
+    telling = table[(table["bacc"] >= INFORMATIVE) & (table["bacc"] > table["chance"])].sort_values(
+        "bacc", ascending=False
+    )
     if telling.empty:
         best = table.loc[table["bacc"].idxmax()]
         text = f"no attribute tells the label: the best, {best['attribute']}, reaches a balanced accuracy of {best['bacc']:.2f}."
@@ -162,25 +187,46 @@ def shortcuts(facts: Facts) -> Verdict:
     return Verdict("shortcuts", WARNING, len(facts.images), text, table)
 
 
+def _left_out(check: str, text: str, *reasons: str) -> Callable[[Facts], Verdict]:
+    """A check that no row or file was left out by the reader for these reasons."""
+    return lambda facts: _verdict(check, WARNING, _excluded(facts, *reasons), text)
+
+
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
-    classes, unlabelled, patients, missing, unnamed, repeated_rows, unreadable, exact_duplicates, near_duplicates,
-    contradictions, leakage, shortcuts,
+    classes,
+    labels,
+    patients,
+    _left_out("missing files", "files of the table that are not there: {n}. Restore them or drop their rows.", MISSING),
+    _left_out(
+        "unnamed files", "image files without a row in the table: {n}. Add rows for them or move them away; names "
+        "must be UTF-8.", NOT_NAMED, NOT_UTF8,
+    ),
+    _left_out("repeated rows", "rows that repeat a file of an earlier row: {n}. Keep one row a file.", REPEATED),
+    unreadable,
+    odd,
+    exact_duplicates,
+    near_duplicates,
+    contradictions,
+    leakage,
+    shortcuts,
 )  # fmt: skip
 """All checks in the order of the report."""
 
 
-def _verdict(check: str, severity: str, rows: pd.DataFrame, text: str, group: str | None = None) -> Verdict:
+def _verdict(
+    check: str, severity: str, rows: pd.DataFrame, text: str, group: str | None = None, none: str = "none found."
+) -> Verdict:
     if rows.empty:
-        return Verdict(check, OK, 0, "none found.")
-    return Verdict(check, severity, len(rows), text.format(n=len(rows)), _few(rows, group))
+        return Verdict(check, OK, 0, none)
+    return Verdict(check, severity, len(rows), text.format(n=len(rows)), _columns(rows, group))
 
 
-def _few(rows: pd.DataFrame, group: str | None = None) -> pd.DataFrame:
+def _columns(rows: pd.DataFrame, group: str | None = None) -> pd.DataFrame:
     """The columns of a finding's rows that help to look at them."""
-    names = ["image_id", group, "label", "patient_id", "part", "reason"]
+    names = ["image_id", group, "label", "patient_id", "part", "change", "reason"]
     return rows[[name for name in names if name in rows]].reset_index(drop=True)
 
 
-def _excluded(facts: Facts, reason: str) -> pd.DataFrame:
+def _excluded(facts: Facts, *reasons: str) -> pd.DataFrame:
     excluded = facts.collection.excluded
-    return excluded[excluded["reason"] == reason]
+    return excluded[excluded["reason"].isin(reasons)]

@@ -1,29 +1,34 @@
-"""Readers: each published data set in its published layout, as one table of images with a stated remainder."""
+"""Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
-from importlib import import_module
+A reader is a module (or object) with `NAME`, `TITLE` and `read(root) -> Collection`; `READERS` holds them by name and
+`catalogue.CATALOGUE` what their publishers say. `read_data` finds the reader that a folder is for.
+"""
+
 from pathlib import Path
 from typing import Protocol
 
-from cxrlib.data.readers import chestxray14, chexpert, covid_chestxray, covidx, covidx_ray_5k, cxr_open
+from cxrlib.data.readers import (
+    chestxray14,
+    chexpert,
+    covid_chestxray,
+    covidx,
+    covidx_ray_5k,
+    cxr_open,
+    own,
+    phantom,
+)  # fmt: skip
 from cxrlib.data.readers.base import Collection
 from cxrlib.data.readers.catalogue import CATALOGUE, Publication, catalogue_table, locate, problem, where_to_get
-from cxrlib.errors import ParameterError
+from cxrlib.errors import DataError, ParameterError
 
 __all__ = [
-    "CATALOGUE",
-    "READERS",
-    "Collection",
-    "Publication",
-    "Reader",
-    "catalogue_table",
-    "locate",
-    "read_collection",
-    "where_to_get",
-]
+    "CATALOGUE", "READERS", "Collection", "Publication", "Reader", "catalogue_table", "locate", "read_collection",
+    "read_data", "where_to_get",
+]  # fmt: skip
 
 
 class Reader(Protocol):
-    """What every reader module offers."""
+    """What every reader offers."""
 
     NAME: str
     TITLE: str
@@ -32,21 +37,8 @@ class Reader(Protocol):
         """The collection in the folder `root`."""
 
 
-class _Phantoms:
-    """The generator of phantoms as a reader; imported when it is asked for, since it needs no folder."""
-
-    NAME = "phantom"
-    TITLE = "synthetic phantoms"
-
-    def read(self, root: Path | None = None) -> Collection:
-        """The generated collection; `root` is not used."""
-        collection: Collection = import_module("cxrlib.data.readers.phantom").read(root)
-        return collection
-
-
 READERS: dict[str, Reader] = {
-    reader.NAME: reader
-    for reader in (covidx_ray_5k, covid_chestxray, chexpert, covidx, chestxray14, cxr_open, _Phantoms())
+    reader.NAME: reader for reader in (covidx_ray_5k, covid_chestxray, chexpert, covidx, chestxray14, cxr_open, phantom)
 }
 """Readers by the name of their collection."""
 
@@ -60,8 +52,38 @@ def read_collection(name: str, root: Path | None = None) -> Collection:
     if name not in READERS:
         raise ParameterError(f"unknown collection '{name}': choose one of {', '.join(READERS)}.")
     folder = root or locate(name)
-    if name == "phantom":
-        return READERS[name].read(folder)  # type: ignore[arg-type]
-    if folder is None or not folder.is_dir():
+    if name != phantom.NAME and (folder is None or not folder.is_dir()):
         raise problem(name, f"there is no folder {folder}" if folder else "the collection is not there")
-    return READERS[name].read(folder)
+    return READERS[name].read(folder or Path())
+
+
+def read_data(data: str | Path, layout: str | None = None, positive: str | None = None) -> Collection:
+    """The collection behind `data`: a folder, a table beside its images, or the name of a collection.
+
+    A folder is read as the first published layout that its files fit, else as a table of one's own (`readers.own`);
+    `layout` names the reader instead. Raises ParameterError for an unknown layout, DataError if nothing fits.
+    """
+    if layout is not None and layout not in (*READERS, own.NAME):
+        raise ParameterError(f"unknown layout '{layout}': choose one of {', '.join((*READERS, own.NAME))}.")
+    path = Path(data).expanduser()
+    if not path.exists():
+        if str(data) in READERS:
+            return read_collection(str(data))
+        if str(data) != own.NAME or (found := own.locate()) is None:
+            known = f"{', '.join(READERS)} or {own.NAME}"
+            raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
+        path = found
+    if layout == own.NAME or positive is not None or path.is_file():
+        return own.read(path, positive)
+    if layout is not None:
+        return read_collection(layout, path)
+    refused: list[DataError] = []
+    for name in (name for name, entry in CATALOGUE.items() if next(path.glob(entry.marker), None) is not None):
+        try:
+            return read_collection(name, path)
+        except DataError as error:  # another layout's file name; the table of one's own is tried last
+            refused.append(error)
+    try:
+        return own.read(path)
+    except DataError as error:
+        raise (refused or [error])[0] from None

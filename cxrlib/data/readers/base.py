@@ -16,6 +16,7 @@ NOT_NAMED = "file that the table does not name"
 MISSING = "missing file"
 REPEATED = "repeats a file of an earlier row"
 NOT_AN_IMAGE = "not an image file"
+NOT_UTF8 = "file whose name is not UTF-8"
 
 _VIEWS = {
     "pa": "PA", "ap": "AP", "ap supine": "AP Supine", "ap erect": "AP", "ap semi erect": "AP", "l": "L",
@@ -29,16 +30,16 @@ class Collection:
     """One collection as read: `images` is a `schema.IMAGE_TABLE`, `excluded` a `schema.EXCLUSIONS`.
 
     Rows of the publisher's table and image files that it does not name add up to the two. `version` states
-    which of the published versions this is, where there are several. `citation`: bibliography keys.
+    which of the published versions this is, where there are several. `labels`: of a table of one's own, how each
+    value of its label was read (columns value, label, rows).
     """
 
     name: str
     title: str
     images: pd.DataFrame
     excluded: pd.DataFrame
-    url: str
-    citation: str
     version: str = ""
+    labels: pd.DataFrame | None = None
 
 
 def collect(
@@ -49,32 +50,31 @@ def collect(
     folders: Iterable[str] | None,
     classes: Mapping[str, tuple[str, object]],
     version: str = "",
+    title: str | None = None,
+    elsewhere: Iterable[str] = (),
+    ignore: Iterable[str] = (),
 ) -> Collection:
     """A collection from its publisher's rows and the files on disk.
 
     `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it
     is not '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts.
     Rows whose file is missing or was named before are left out too, and files under `folders` that no row
-    names; with `folders` None the table stands alone and no file is looked for. `classes`: for each class that must not be empty its (column, value). Raises DataError.
+    names; with `folders` None the table stands alone and no file is looked for. `elsewhere`: files known to be
+    there outside these folders; `ignore`: files inside them that are no part of the collection. `classes`: for
+    each class that must not be empty its (column, value). Raises DataError.
     """
-    entry = publication(name)
     if "image_id" not in rows:
         rows = rows.assign(image_id=f"{name}/" + rows["file"])
-    on_disk = list(rows["file"]) if folders is None else list(files_under(root, folders))
+    on_disk = [*rows["file"]] if folders is None else [*elsewhere, *files_under(root, folders)]
+    strangers = {_utf8(file): _stranger(file) for file in sorted(set(on_disk).difference(rows["file"], ignore))}
     reason = first_reason(rows.index, [*reasons, (~rows["file"].isin(on_disk), MISSING)])
     repeated = rows.index[reason.isna()][rows["file"][reason.isna()].duplicated()]
     reason[repeated] = REPEATED
-    strangers = sorted(set(on_disk).difference(rows["file"]))
-    excluded = pd.concat(
-        [
-            pd.DataFrame({"image_id": rows["image_id"], "reason": reason})[reason.notna()],
-            pd.DataFrame(
-                {"image_id": [f"{name}/{file}" for file in strangers], "reason": [_stranger(f) for f in strangers]}
-            ),
-        ]
-    ).assign(collection=name)
+    left_out = pd.DataFrame({"image_id": rows["image_id"], "reason": reason})[reason.notna()]
+    unnamed = pd.DataFrame({"image_id": [f"{name}/{file}" for file in strangers], "reason": [*strangers.values()]})
+    excluded = pd.concat([left_out, unnamed]).assign(collection=name)
     images = rows[reason.isna()].assign(collection=name)
-    images["path"] = f"{root.absolute()}{os.sep}" + images["file"].str.replace("/", os.sep)
+    images["path"] = [str(root.absolute() / file) for file in images["file"]]
     for what, (column, value) in classes.items():
         if not (images[column] == value).any():
             raise problem(name, f"no usable image of class {what} in {root}")
@@ -84,11 +84,9 @@ def collect(
     order = [*IMAGE_TABLE.columns, *(c for c in images if c not in IMAGE_TABLE.columns and c != "file")]
     return Collection(
         name=name,
-        title=entry.title,
+        title=title or publication(name).title,
         images=validate_images(images[order]),
         excluded=validate_exclusions(excluded[["image_id", "collection", "reason"]]),
-        url=entry.url,
-        citation=entry.citation,
         version=version,
     )
 
@@ -102,12 +100,18 @@ def first_reason(index: pd.Index, reasons: Iterable[tuple[pd.Series, str]]) -> p
 
 
 def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
-    """POSIX paths inside `root` of all files in these folders, hidden ones and folders left out, sorted."""
+    """POSIX paths inside `root` of all files in these folders, hidden ones left out, sorted; links are followed."""
     for folder in folders:
-        for place, inner, names in os.walk(root / folder):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            prefix = Path(place).relative_to(root).as_posix()
-            yield from (f"{prefix}/{name}" for name in sorted(names) if not name.startswith("."))
+        seen: set[str] = set()  # a link may lead back to a folder above it
+        for place, inner, names in os.walk(root / folder, followlinks=True):
+            seen.add(os.path.realpath(place))
+            inner[:] = sorted(
+                name
+                for name in inner
+                if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in seen
+            )
+            inside = Path(place).relative_to(root)
+            yield from ((inside / name).as_posix() for name in sorted(names) if not name.startswith("."))
 
 
 def read_table(name: str, path: Path, required: Iterable[str], rename: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -164,5 +168,12 @@ def is_image(files: pd.Series) -> pd.Series:
     return ("." + files.str.rsplit(".", n=1).str[-1].str.lower()).isin(IMAGE_SUFFIXES)
 
 
+def _utf8(name: str) -> str:
+    """A file's name with a replacement character for every byte that is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _stranger(file: str) -> str:
+    if _utf8(file) != file:
+        return NOT_UTF8
     return NOT_NAMED if Path(file).suffix.lower() in IMAGE_SUFFIXES else NOT_AN_IMAGE

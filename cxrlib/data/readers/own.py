@@ -1,30 +1,29 @@
-"""A folder of images and one CSV table: data of your own, as the same table that every reader yields.
+"""A folder of images and one table: data of your own, as the same image table that every reader yields.
 
 The table needs a column for the file and one for the label; a column for the patient is what keeps a split
-clean. `COLUMNS` declares the names that are understood, `LABELS` the values of the label.
+clean. `COLUMNS` declares the names that are understood, `LABELS` the values of the label, `UNKNOWN` what says
+that a value is not known. Upper and lower case are alike everywhere but in the names of files.
 """
 
+import os
 import re
-from collections.abc import Iterator
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from cxrlib.data.readers.base import (
-    IMAGE_SUFFIXES,
     MISSING,
-    NOT_AN_IMAGE,
-    NOT_NAMED,
-    REPEATED,
     Collection,
     blank_to_null,
-    first_reason,
+    collect,
+    files_under,
     healthy,
     population,
     views,
 )
-from cxrlib.data.schema import IMAGE_TABLE, validate_exclusions, validate_images
 from cxrlib.errors import DataError
 from cxrlib.paths import data_root
 from cxrlib.storage import file_digest
@@ -32,7 +31,7 @@ from cxrlib.storage import file_digest
 NAME = "own"
 TITLE = "images of your own"
 TABLES = ("images.csv", "labels.csv", "metadata.csv")
-"""Names of the table, the first that is there counts; else the folder's only CSV file."""
+"""Names of the table, the first that is there counts; else the folder's only .csv or .tsv file."""
 
 COLUMNS = {
     "file": ("file", "image", "filename", "file_name", "path", "image_path", "image_file", "image_index"),
@@ -48,6 +47,9 @@ COLUMNS = {
 }
 """Each column and the headers that mean it; upper case, blanks and hyphens in a header do not matter."""
 
+UNKNOWN = ("", "nan", "na", "n/a", "none", "null", "unknown", "unk", "missing", "not stated", "?", "-")
+"""Values, in lower case, that say that a label or a patient is not known."""
+
 LABELS = {
     "covid": ("covid", "covid-19", "covid19", "positive", "pos", "1", "1.0", "true", "yes"),
     "non_covid": ("non_covid", "non-covid", "noncovid", "negative", "neg", "0", "0.0", "false", "no", "normal",
@@ -62,7 +64,8 @@ SPLITS = {
 }
 CONTRADICTED = "repeats a file of an earlier row under another label"
 
-_MODALITIES = {"x-ray": "X-ray", "xray": "X-ray", "cr": "X-ray", "dx": "X-ray", "ct": "CT", "": "unknown"}
+_COVID = {"covid", "covid19"}  # spellings of one disease, as `_key` writes them
+_MODALITIES = {"x-ray": "X-ray", "xray": "X-ray", "cr": "X-ray", "dx": "X-ray", "ct": "CT"}
 
 
 def locate() -> Path | None:
@@ -72,83 +75,76 @@ def locate() -> Path | None:
 
 
 def read(root: Path, positive: str | None = None) -> Collection:
-    """The collection in `root`: a folder with images and one CSV table, or that table itself.
+    """The collection in `root`: a folder with images and one table, or that table itself.
 
-    `positive` names the value of the label that counts as the positive class, every other value being negative;
-    without it the values must be among `LABELS`. A published validation part stands in the column `source_split`.
-    Left out, with a reason: missing files, rows that repeat a file, files that no row names. Raises DataError for a
-    missing or unreadable table, an unknown or ambiguous header, an unknown label or split.
+    Tables are separated by comma, semicolon or tab. Files are relative to the table, or absolute. `positive` names
+    the value of the label that counts as the positive class, every other known value being negative; without it
+    the values must be among `LABELS`. `Collection.labels` states how each value was read. Patients are compared
+    without case, and 7001.0 is 7001. A published validation part stands in the column `source_split`. Left out,
+    with a reason: missing files, rows that repeat a file, files that no row names. Raises DataError for a missing,
+    empty or unreadable table, an unknown or ambiguous header, an unknown label or split.
     """
     table, rows = _read_table(root)
-    root = table.parent
-    on_disk = set(_files(root, table))
-    file = rows["file"].str.strip().str.replace("\\", "/").str.removeprefix("./")
+    root = table.parent.absolute()
+    on_disk = set(files_under(root, [""]))
+    file = rows["file"].str.replace("\\", "/").str.removeprefix("./").str.removeprefix(f"{root.as_posix()}/")
     file = file.where(file.isin(on_disk) | ~("images/" + file).isin(on_disk), "images/" + file)
+    elsewhere = {name for name in set(file) - on_disk if name and os.path.isfile(root / name)}
+    present = file.isin(on_disk | elsewhere)
     label = _labels(rows["label"], positive, table)
     part = _parts(rows["split"], table) if "split" in rows else pd.Series(None, index=rows.index, dtype="string")
-    repeated = file.duplicated()
-    disputed = file.isin(file[label.groupby(file).transform("nunique") > 1])
-    reason = first_reason(
-        rows.index,
-        [
-            (file == "", "row without a file"),
-            (~file.isin(on_disk), MISSING),
-            (repeated & disputed, CONTRADICTED),
-            (repeated, REPEATED),
-        ],
-    )
-    kept = reason.isna()
-    strangers = sorted(on_disk.difference(file))
-    excluded = pd.concat(
-        [
-            pd.DataFrame({"image_id": f"{NAME}/" + file, "reason": reason})[~kept],
-            pd.DataFrame({"image_id": [f"{NAME}/{name}" for name in strangers], "reason": list(map(_kind, strangers))}),
-        ]
-    ).assign(collection=NAME)
-    source = _column(rows, "source").fillna(NAME)
-    finding = _column(rows, "finding")
-    images = pd.DataFrame(
+    disputed = file.duplicated() & file.isin(file[label.groupby(file).transform("nunique") > 1])
+    if not present.any():
+        raise DataError(f"none of the {len(rows)} files that {table} names is there: paths must be relative to {root}.")
+    source, finding = _column(rows, "source").fillna(NAME), _column(rows, "finding")
+    found = pd.DataFrame(
         {
-            "image_id": f"{NAME}/" + file,
-            "path": file.map(lambda name: str(root.absolute() / name)),
-            "collection": NAME,
+            "file": file,
+            "image_id": f"{NAME}/" + file.str.lstrip("/"),
             "source": source,
             "label": label,
             "finding": finding,
             "healthy": healthy(finding),
-            "patient_id": source + ":" + _column(rows, "patient"),
+            "patient_id": source + ":" + _patients(rows),
             "view": views(_column(rows, "view").fillna("")),
-            "modality": _column(rows, "modality").fillna("").str.lower().map(_MODALITIES).fillna("unknown"),
+            "modality": _column(rows, "modality").str.lower().map(_MODALITIES).fillna("unknown"),
             "population": population(_column(rows, "age").fillna("")),
             "licence": _column(rows, "licence").fillna("not stated"),
             "split": part.where(part != "valid"),
             "source_split": part,
         }
-    )[kept]
-    if images.empty:
-        raise DataError(f"none of the {len(rows)} files that {table} names is there: paths must be relative to {root}.")
+    )
+    reasons = [(file == "", "row without a file"), (~present, MISSING), (disputed, CONTRADICTED)]
+    collection = collect(
+        NAME, root, found, reasons, [""], {}, table.name, title=TITLE, elsewhere=elsewhere, ignore=[table.name]
+    )
     with ThreadPoolExecutor() as pool:
-        images["sha256"] = list(pool.map(_digest, images["path"]))
-    for name in IMAGE_TABLE.columns:
-        if name not in images:
-            images[name] = None
-    excluded = validate_exclusions(excluded[["image_id", "collection", "reason"]])
-    return Collection(NAME, TITLE, validate_images(images), excluded, url="", citation="", version=table.name)
+        digests = list(pool.map(_digest, collection.images["path"]))
+    mapping = pd.DataFrame({"value": rows["label"], "label": label}).value_counts(dropna=False).rename("rows")
+    return replace(collection, images=collection.images.assign(sha256=digests), labels=mapping.reset_index())
 
 
 def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
-    """Path of the table and its rows as text, columns named as in `COLUMNS`."""
+    """Path of the table and its rows as stripped text, columns named as in `COLUMNS`."""
     path = root if root.is_file() else _find_table(root)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="replace")
-    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        text = path.read_bytes()
+        encoding = "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig" if _is_utf8(text) else "cp1252"
+        header = (text.decode(encoding, "replace").splitlines() or [""])[0]
+        separator = max(",;\t", key=header.count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more values than the header has
+            table = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding=encoding,
+                encoding_errors="replace",
+            )  # fmt: skip
+    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path} is not a readable CSV table ({error}).".replace("\n", " ")) from error
-    headers = {name: re.sub(r"[\s-]+", "_", name.strip().strip("\ufeff").lower()) for name in table}
     roles: dict[str, list[str]] = {}
-    for name, header in headers.items():
-        for role, known in COLUMNS.items():
-            if header in known:
-                roles.setdefault(role, []).append(name)
+    for name in table:
+        header = re.sub(r"[\s-]+", "_", name.strip().lower())
+        for role in (role for role, known in COLUMNS.items() if header in known):
+            roles.setdefault(role, []).append(name)
     for role in ("file", "label"):
         if role not in roles:
             raise DataError(
@@ -158,7 +154,18 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
     for role, names in roles.items():
         if len(names) > 1:
             raise DataError(f"{path} has several columns for the {role} ({', '.join(names)}): keep one of them.")
-    return path, table.rename(columns={names[0]: role for role, names in roles.items()})
+    if table.empty:
+        raise DataError(f"{path} has a header but no row: add a row for each image.")
+    table = table.rename(columns={names[0]: role for role, names in roles.items()})[list(roles)]
+    return path, table.fillna("").apply(lambda column: column.str.strip())
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _find_table(root: Path) -> Path:
@@ -167,7 +174,7 @@ def _find_table(root: Path) -> Path:
     for name in TABLES:
         if (root / name).is_file():
             return root / name
-    found = sorted(root.glob("*.csv"))
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
     if len(found) != 1:
         what = f"{len(found)} CSV files, none named {' or '.join(TABLES)}" if found else "no CSV table"
         raise DataError(f"{root} holds {what}: put one images.csv there with the columns file, label and patient.")
@@ -175,15 +182,16 @@ def _find_table(root: Path) -> Path:
 
 
 def _labels(values: pd.Series, positive: str | None, table: Path) -> pd.Series:
-    text = values.str.strip()
+    """Each value as 'covid', 'non_covid' or null."""
+    key, missing = values.map(_key), values.str.lower().isin(UNKNOWN)
     if positive is not None:
-        hit = text == positive
+        wanted = _key(positive)
+        hit = key.isin(_COVID if wanted in _COVID else {wanted})
         if not hit.any():
-            raise DataError(f"no row of {table} has the label '{positive}': there are {_some(text)}.")
-        return hit.map({True: "covid", False: "non_covid"}).where(text != "", None)
-    known = {value: label for label, names in LABELS.items() for value in names}
-    label = text.str.lower().map(known)
-    unknown = text[label.isna() & (text != "")]
+            raise DataError(f"no row of {table} has the label '{positive}': there are {_some(values)}.")
+        return hit.map({True: "covid", False: "non_covid"}).where(hit | ~missing, None)
+    label = key.map({_key(value): label for label, names in LABELS.items() for value in names})
+    unknown = values[label.isna() & ~missing]
     if len(unknown):
         raise DataError(
             f"{table} has labels that are neither positive nor negative ({_some(unknown)}): write covid and non_covid, "
@@ -192,10 +200,20 @@ def _labels(values: pd.Series, positive: str | None, table: Path) -> pd.Series:
     return label
 
 
+def _key(value: str) -> str:
+    """A label without case, blanks, hyphens and a fraction of zero: 'COVID-19' is 'covid19', '1.0' is '1'."""
+    return re.sub(r"[\s_-]+", "", re.sub(r"^(\d+)\.0+$", r"\1", value.strip().casefold()))
+
+
+def _patients(rows: pd.DataFrame) -> pd.Series:
+    """Patients in lower case, numbers without a fraction of zero, null where the table does not know them."""
+    patient = _column(rows, "patient").str.casefold().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    return patient.mask(patient.isin(UNKNOWN))
+
+
 def _parts(values: pd.Series, table: Path) -> pd.Series:
-    text = values.str.strip()
-    part = text.str.lower().map({value: part for part, names in SPLITS.items() for value in names})
-    unknown = text[part.isna() & (text != "")]
+    part = values.str.lower().map({value: part for part, names in SPLITS.items() for value in names})
+    unknown = values[part.isna() & ~values.str.lower().isin(UNKNOWN)]
     if len(unknown):
         raise DataError(f"{table} has splits that are unknown ({_some(unknown)}): write train, valid or test.")
     return part
@@ -210,18 +228,6 @@ def _column(rows: pd.DataFrame, name: str) -> pd.Series:
     if name not in rows:
         return pd.Series(None, index=rows.index, dtype="string")
     return blank_to_null(rows[name]).astype("string")
-
-
-def _files(root: Path, table: Path) -> Iterator[str]:
-    """POSIX paths inside `root` of all files but the table and hidden ones."""
-    for path in root.rglob("*"):
-        inside = path.relative_to(root)
-        if path.is_file() and path != table and not any(part.startswith(".") for part in inside.parts):
-            yield inside.as_posix()
-
-
-def _kind(file: str) -> str:
-    return NOT_NAMED if Path(file).suffix.lower() in IMAGE_SUFFIXES else NOT_AN_IMAGE
 
 
 def _digest(path: str) -> str | None:

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrlib.data.cohorts import overlap_by_seed, table_1_beside_ours
-from cxrlib.data.editions import Edition
+from cxrlib.analysis import datasets
+from cxrlib.analysis.datasets import overlap_by_seed, table_1_beside_ours
+from cxrlib.data.editions import Edition, load_edition
 from cxrlib.data.schema import validate_images
-from cxrlib.figures import datasets
+from cxrlib.figures import datasets as figures
 from cxrlib.images.store import open_store
 
 
@@ -37,9 +38,8 @@ def edition(tmp_path_factory: pytest.TempPathFactory) -> Edition:
     return Edition.of("open", validate_images(images), excluded)
 
 
-def test_exclusions_join_readers_and_decoder(edition):
-    table = datasets.exclusions(edition, open_store(edition.images, 16)).set_index("reason")["images"]
-    assert table["CT volume"] == 2 and table.sum() == 3
+def test_exclusions_count_what_the_readers_left_out(edition):
+    assert datasets.exclusions(edition).set_index("reason")["images"].to_dict() == {"CT volume": 2}
 
 
 def test_label_from_source_is_the_balanced_accuracy_of_the_majority_rule(edition):
@@ -73,27 +73,37 @@ def test_compact_joins_protocols_only_where_nothing_differs():
     ]
 
 
-def test_figures_and_their_data(edition):
+def test_figures_show_their_data(edition):
+    rows = datasets.sample_rows(edition, per_source=3)
+    assert rows.groupby(["label", "source"]).size().max() == 3
     images = open_store(edition.images, 16)
-    rows = datasets.sample_rows(edition, images, per_source=3)
-    assert rows.groupby(["label", "source"]).size().max() == 3 and "broken.png" not in set(rows["image_id"])
-    assert len(datasets.plot_samples(rows, images).axes) == 4 * 3
-    levels = datasets.intensities(edition, images)
+    rows = rows[rows["image_id"] != "broken.png"]
+    assert len(figures.plot_samples(rows, images).axes) == 4 * 3
+    levels = datasets.grey_levels(edition, size=16)
     assert levels.groupby(["label", "source"])["share"].sum().to_numpy() == pytest.approx(1)
-    assert len(datasets.plot_intensities(levels).axes) == 2
-    sizes = datasets.image_sizes(edition, images)
-    assert len(sizes) == 60 and set(sizes["height"]) == {20, 21, 22}
-    assert datasets.plot_image_sizes(sizes).axes[0].get_xscale() == "log"
+    assert len(figures.plot_grey_levels(levels).axes) == 2
+    sizes = rows.assign(width=30, height=20)
+    assert figures.plot_image_sizes(sizes).axes[0].get_xscale() == "log"
+    links = datasets.covid_test_images(edition, 0)
+    bars, _ = figures.plot_answer(links, datasets.sources(edition)).axes
+    assert sum(bar.get_width() for bar in bars.patches) == links["images"].sum()
 
 
 def test_class_balance_shows_the_first_protocol_beside_the_paper(edition):
     table = table_1_beside_ours(edition, 0)
-    balance = datasets.class_balance(table)
-    assert len(balance) == 5 * 2 * 4
     released = table[table["protocol"] == "released"]
     ours = [n for n in [*released["train_covid"], *released["train_non_covid"]] if n]
-    bars = [bar.get_height() for bar in datasets.plot_class_balance(balance).axes[0].patches]
+    bars = [bar.get_height() for bar in figures.plot_class_balance(table).axes[0].patches]
     assert len(ours) == 9 and set(ours) <= set(bars)
+
+
+def test_every_covid_test_image_has_one_link_and_the_clean_protocol_none():
+    links = datasets.covid_test_images(load_edition("open"), 0)
+    assert links.groupby(["cohort", "protocol"])["images"].sum().eq(40).all()
+    assert set(links.loc[links["protocol"] == "clean", "link"]) == {"none"}
+    released = links[(links["cohort"] == "combined") & (links["protocol"] == "released")]
+    assert released["link"].tolist() == ["same picture"]
+    assert "40 of the 40" in datasets.answer(load_edition("open"), 0)
 
 
 def test_overlap_spread_is_over_the_seeds(edition):

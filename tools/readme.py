@@ -1,8 +1,14 @@
-"""The README's table of parameters, written from the model of a run's parameters (`python -m tools.readme`)."""
+"""What a run's parameters say of themselves, written where people read it: `python -m tools.readme`.
+
+The README's table, and the parameters cell of every chapter, from the models in `config` and `book.chapter`.
+"""
 
 from pathlib import Path
 
-from cxrlib.config import RunParameters, declarations
+import nbformat
+
+from cxrlib.book.chapter import CHAPTERS
+from cxrlib.config import Parameters, RunParameters, declarations
 from cxrlib.paths import project_root
 from cxrlib.storage import atomic_path
 
@@ -24,12 +30,34 @@ def with_table(text: str) -> str:
     return f"{head}{BEGIN}\n\n{parameter_table()}\n\n{END}{tail}"
 
 
-def update(readme: Path) -> None:
-    """Write the table into `readme`."""
-    text = with_table(readme.read_text(encoding="utf-8"))
-    with atomic_path(readme) as part:
-        part.write_text(text, encoding="utf-8")
+def parameter_cell(model: type[Parameters]) -> str:
+    """A chapter's parameters cell, an annotated assignment a line, in the form that papermill's reader understands."""
+    lines = []
+    for p in declarations(model):
+        annotation = f'"{p.annotation}"' if p.annotation.startswith("Optional") else p.annotation
+        default = f'"{p.default}"' if isinstance(p.default, str) else repr(p.default)
+        lines.append(f"{p.name}: {annotation} = {default}  # {p.description}")
+    return "\n".join(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    if text != path.read_text(encoding="utf-8"):
+        with atomic_path(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Write the README's table and every chapter's parameters cell."""
+    readme = project_root() / "README.md"
+    _write(readme, with_table(readme.read_text(encoding="utf-8")))
+    for name, model in CHAPTERS.items():
+        path = project_root() / "chapters" / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+        if cell.source != parameter_cell(model):
+            cell.source = parameter_cell(model)
+            _write(path, nbformat.writes(notebook) + "\n")
 
 
 if __name__ == "__main__":
-    update(project_root() / "README.md")
+    main()

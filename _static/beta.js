@@ -1,4 +1,4 @@
-/* The interactive figure of the chapter on the weight. The arithmetic is that of cxrlib.beta.costs.outlook;
+/* The interactive figure of the chapter on the weight. The arithmetic is that of cxrlib.evaluation.costs.outlook;
    node can load this file, and the tests compare the two. No request is made: the data lie in the page. */
 (function () {
   "use strict";
@@ -76,7 +76,7 @@
 
   function drawRoc(data, view) {
     var svg = element("svg", { viewBox: "0 0 " + SIZE + " " + SIZE, role: "img",
-      "aria-label": "ROC curve of the plain model with the operating point of the weight" }, view);
+      "aria-label": "ROC curve of the unweighted model with the operating point of the weight" }, view);
     element("rect", { "class": "frame", x: x(1), y: y(1), width: x(0) - x(1), height: y(0) - y(1) }, svg);
     element("line", { "class": "chance", x1: x(1), y1: y(0), x2: x(0), y2: y(1) }, svg);
     var path = data.cut.map(function (_, k) { return x(data.specificity[k]).toFixed(1) + "," + y(data.sensitivity[k]).toFixed(1); });

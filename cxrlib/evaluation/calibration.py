@@ -1,54 +1,48 @@
-"""Do the probabilities mean what they say? Reliability, ECE, Brier score, and two repairs.
+"""Do the probabilities mean what they say? Reliability, ECE, Brier score and temperature scaling.
 
-A weighted network is miscalibrated by design: its log-odds are log beta too high. Taking log beta off again undoes
-that without any data; temperature scaling (Guo et al., 2017) divides the log-odds by one number fitted to validation
-data and cannot undo a shift.
+A weighted network is miscalibrated by design: its log-odds are log beta too high. Taking log beta off again undoes that
+without any data; temperature scaling (Guo et al., 2017) divides the log-odds by one number fitted to validation data and
+cannot undo a shift.
 """
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_expit
+from scipy.special import log_expit
 from sklearn.metrics import brier_score_loss
 
-from cxrlib.errors import DataError, ParameterError
+from cxrlib.errors import DataError
 
-Floats = npt.NDArray[np.float64]
 BINS = 10
 
 
 def reliability(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS, strategy: str = "width"
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS, mass: bool = False
 ) -> pd.DataFrame:
     """The reliability diagram: one row a bin that holds images.
 
-    labels: [N], 1 = COVID; probabilities: [N] in [0, 1]; strategy: "width" for bins of equal width, "mass" for bins of
-    equal size (ties stay together). Columns: images, confidence (mean probability), frequency (share of COVID).
+    labels: [N], 1 = COVID; probabilities: [N] in [0, 1]; mass: bins of equal size (ties stay together) in place of equal
+    width. Columns: images, confidence (mean probability), frequency (share of COVID). Raises DataError.
     """
     y, p = _checked(labels, probabilities)
-    if strategy not in ("width", "mass"):
-        raise ParameterError(f"unknown strategy '{strategy}': choose width or mass.")
     inner = np.linspace(0, 1, bins + 1)[1:-1]
-    edges = inner if strategy == "width" else np.quantile(p, inner)
-    rows = pd.DataFrame({"bin": np.digitize(p, edges), "confidence": p, "frequency": y.astype(float)})
+    rows = pd.DataFrame(
+        {"bin": np.digitize(p, np.quantile(p, inner) if mass else inner), "confidence": p, "frequency": y}
+    )
     grouped = rows.groupby("bin")
     return grouped.mean().assign(images=grouped.size())[["images", "confidence", "frequency"]].reset_index(drop=True)
 
 
-def expected_calibration_error(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS, strategy: str = "width"
-) -> float:
+def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = BINS) -> float:
     """ECE (Naeini et al., 2015; Guo et al., 2017): the bins' gaps between confidence and frequency, by their images."""
-    table = reliability(labels, probabilities, bins, strategy)
-    gap = (table["confidence"] - table["frequency"]).abs()
-    return float((gap * table["images"]).sum() / table["images"].sum())
+    table = reliability(labels, probabilities, bins)
+    return float(np.average((table["confidence"] - table["frequency"]).abs(), weights=table["images"]))
 
 
 def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """Mean squared difference between probability and outcome."""
-    y, p = _checked(labels, probabilities)
-    return float(brier_score_loss(y, p, pos_label=1))
+    return float(brier_score_loss(*_checked(labels, probabilities), pos_label=1))
 
 
 def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
@@ -71,31 +65,6 @@ def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
         lambda t: log_loss(y, z * np.exp(-t)), bounds=(-reach, reach), method="bounded", options={"xatol": 1e-9}
     )
     return float(np.exp(found.x))
-
-
-def calibration_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """ECE, Brier score and cross-entropy on test images before and after repair, one row a fold and beta.
-
-    scores: see `cxrlib.analysis.beta.scores`. `repair`: "none", "minus log beta" (the shift that theory puts in, taken out) or
-    "temperature" (fitted to the fold's validation logits) and "both". Columns: fold, beta, repair, temperature, ece,
-    brier, log_loss.
-    """
-    rows = []
-    for (fold, beta), part in scores.groupby(["fold", "beta"]):
-        valid, test = (part[part["split"] == name] for name in ("valid", "test"))
-        y = test["label"].to_numpy()
-        for shifted in (False, True):
-            shift = float(np.log(beta)) if shifted else 0.0
-            before, after = (frame["logit"].to_numpy(np.float64) - shift for frame in (valid, test))
-            temperature = fit_temperature(valid["label"], before)
-            names = ("minus log beta", "both") if shifted else ("none", "temperature")
-            for repair, divisor in zip(names, (1.0, temperature), strict=True):
-                z = after / divisor
-                values = {"ece": expected_calibration_error(y, expit(z)), "brier": brier(y, expit(z))}
-                settings = {"fold": fold, "beta": beta, "repair": repair, "temperature": divisor}
-                rows.append({**settings, **values, "log_loss": log_loss(y, z)})
-    columns = ["fold", "beta", "repair", "temperature", "ece", "brier", "log_loss"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _checked(

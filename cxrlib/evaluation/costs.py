@@ -1,11 +1,12 @@
-"""What decisions cost: expected cost, cost curves, net benefit, regret and counts per 1,000 patients.
+"""What decisions cost: expected cost, cost curves, net benefit, and counts per 1,000 patients.
 
-An operating point is a pair of sensitivity and specificity. `prevalence` is that of the people tested, which need
-not be the test set's: sensitivity and specificity are taken to be the same there (label shift). A miss costs
-`cost_fn`, a false alarm `cost_fp`, a right decision nothing.
+An operating point is a pair of sensitivity and specificity. `prevalence` is that of the people tested, which need not be
+the test set's: sensitivity and specificity are taken to be the same there (label shift). A miss costs `cost_fn`, a false
+alarm `cost_fp`, a right decision nothing. `pc` is the probability-cost function of Drummond and Holte (2006),
+prevalence cost_fn / (prevalence cost_fn + (1 - prevalence) cost_fp); pc = 1/2 is balanced accuracy.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ PER = 1000  # patients that expected counts are stated for
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """The operating points of a classifier: at `cut[k]`, images with log-odds of at least `cut[k]` are called COVID.
+    """The operating points of a classifier: at `cut[k]`, images with log-odds of at least `cut[k]` are predicted positive.
 
     cut falls from infinity; sensitivity rises from 0 to 1, specificity falls from 1 to 0. float64 [K] each.
     """
@@ -31,10 +32,7 @@ class Roc:
 
     @classmethod
     def of(cls, labels: npt.ArrayLike, logits: npt.ArrayLike) -> "Roc":
-        """The empirical ROC of labels [N] (1 = COVID) and log-odds [N], a point a distinct log-odds.
-
-        Raises DataError if a class is missing.
-        """
+        """The empirical ROC of labels [N] (1 = COVID) and log-odds [N], a point a distinct log-odds; raises DataError."""
         truth, scores = np.asarray(labels), np.asarray(logits, np.float64)
         if not ((truth == 1).any() and (truth == 0).any()):
             raise DataError("a ROC curve needs images of both classes.")
@@ -42,7 +40,7 @@ class Roc:
         return cls(cuts, caught, 1 - false_alarms)
 
     def at(self, log_odds: float) -> tuple[float, float]:
-        """Sensitivity and specificity when COVID is called strictly above `log_odds`, a finite number."""
+        """Sensitivity and specificity where images strictly above `log_odds`, a finite number, are predicted positive."""
         k = int(np.searchsorted(-self.cut, -log_odds, side="left")) - 1  # the lowest cut above it; cut[0] is infinite
         return float(self.sensitivity[k]), float(self.specificity[k])
 
@@ -57,6 +55,30 @@ def expected_cost(
     return misses + (1 - share) * (1 - np.asarray(specificity, np.float64)) * cost_fp
 
 
+def probability_cost(prevalence: float, cost_ratio: float) -> float:
+    """pc for a miss that costs `cost_ratio` times a false alarm at this prevalence."""
+    share = float(_share("prevalence", prevalence))
+    _costs(cost_ratio, 1.0)
+    return share * cost_ratio / (share * cost_ratio + 1 - share)
+
+
+def normalised_cost(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pc: npt.ArrayLike) -> Floats:
+    """(1 - sensitivity) pc + (1 - specificity) (1 - pc), at most 1; at pc = 1/2 it is 1 - balanced accuracy."""
+    share = _share("pc", pc)
+    return (1 - np.asarray(sensitivity, np.float64)) * share + (1 - np.asarray(specificity, np.float64)) * (1 - share)
+
+
+def cost_curve(roc: Roc, steps: int = 201) -> pd.DataFrame:
+    """Normalised expected cost over pc, on which an operating point is a straight line.
+
+    Columns: pc, `best` (lower envelope over all points of the ROC, known only with the test labels) and `trivial` (the
+    better of predicting everybody or nobody positive).
+    """
+    pc = np.linspace(0, 1, steps)
+    lines = normalised_cost(roc.sensitivity[:, None], roc.specificity[:, None], pc)
+    return pd.DataFrame({"pc": pc, "best": lines.min(axis=0), "trivial": np.minimum(pc, 1 - pc)})
+
+
 def bayes_threshold(cost_fn: float, cost_fp: float) -> float:
     """The threshold on a calibrated probability at which both decisions cost the same: c_fp / (c_fp + c_fn)."""
     _costs(cost_fn, cost_fp)
@@ -66,132 +88,59 @@ def bayes_threshold(cost_fn: float, cost_fp: float) -> float:
 def weight_for(cost_fn: float, cost_fp: float, prevalence: float, trained_prevalence: float) -> float:
     """The beta that serves these costs at this prevalence, for a network trained at another prevalence.
 
-    (cost_fn / cost_fp) times the odds of the prevalence over the odds of the training prevalence: the minimiser of
-    Eq. (4) then says one half where, at the new prevalence, both decisions cost the same (Elkan, 2001, for the costs).
+    (cost_fn / cost_fp) times the odds of the prevalence over the odds of the training prevalence: the minimiser of Eq. (4)
+    then says one half where, at the new prevalence, both decisions cost the same (Elkan, 2001, for the costs).
     """
     _costs(cost_fn, cost_fp)
     new, old = (_share("prevalence", p) for p in (prevalence, trained_prevalence))
     return float(cost_fn / cost_fp * (new / (1 - new)) / (old / (1 - old)))
 
 
-def cost_curve(roc: Roc, steps: int = 201) -> pd.DataFrame:
-    """Normalised expected cost over the probability-cost function (Drummond and Holte, 2006).
-
-    pc = prevalence cost_fn / (prevalence cost_fn + (1 - prevalence) cost_fp), from 0 to 1. An operating point is
-    the line (1 - sensitivity) pc + (1 - specificity) (1 - pc). Columns: pc, `best` (lower envelope over all points of
-    the ROC: the oracle) and `trivial` (the better of calling everybody or nobody positive).
-    """
-    pc = np.linspace(0, 1, steps)
-    lines = normalised_cost(roc.sensitivity[:, None], roc.specificity[:, None], pc)
-    return pd.DataFrame({"pc": pc, "best": lines.min(axis=0), "trivial": np.minimum(pc, 1 - pc)})
-
-
-def normalised_cost(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pc: npt.ArrayLike) -> Floats:
-    """(1 - sensitivity) pc + (1 - specificity) (1 - pc), at most 1; at pc = 1/2 it is 1 - balanced accuracy."""
-    share = _share("pc", pc)
-    return (1 - np.asarray(sensitivity, np.float64)) * share + (1 - np.asarray(specificity, np.float64)) * (1 - share)
-
-
-def net_benefit(
-    sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, prevalence: float, threshold: npt.ArrayLike
-) -> Floats:
-    """Net benefit a patient (Vickers and Elkin, 2006): true positives minus false positives at odds(threshold).
-
-    In counts, TP / n - (FP / n) t / (1 - t); with rates, prevalence sens - (1 - prevalence) (1 - spec) t / (1 - t).
-    threshold: float in [0, 1).
-    """
-    t = np.asarray(threshold, np.float64)
-    if not ((t >= 0) & (t < 1)).all():
-        raise ParameterError("a threshold probability must be at least 0 and below 1.")
-    share = _share("prevalence", prevalence)
-    caught = share * np.asarray(sensitivity, np.float64)
-    return caught - (1 - share) * (1 - np.asarray(specificity, np.float64)) * t / (1 - t)
-
-
 def decision_curve(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, thresholds: npt.ArrayLike | None = None
 ) -> pd.DataFrame:
-    """Net benefit over threshold probabilities: of the model, of treating all, of treating none.
+    """Net benefit (Vickers and Elkin, 2006) over threshold probabilities: of the model, of treating all, of treating none.
 
-    labels: [N], 1 = COVID; probabilities: [N], called positive from the threshold on, as decision-curve software has
-    it. Columns: threshold, model, all, none.
+    Net benefit a patient is TP / n - (FP / n) t / (1 - t). labels: [N], 1 = COVID; probabilities: [N], positive from the
+    threshold on, as decision-curve software has it; thresholds in [0, 1). Columns: threshold, model, all, none.
     """
     y, p = np.asarray(labels) == 1, np.asarray(probabilities, np.float64)
     t = np.linspace(0.01, 0.99, 99) if thresholds is None else np.asarray(thresholds, np.float64)
-    called = p[None, :] >= t[:, None]
-    sensitivity, specificity = called[:, y].mean(axis=1), 1 - called[:, ~y].mean(axis=1)
-    prevalence = float(y.mean())
-    return pd.DataFrame(
-        {
-            "threshold": t,
-            "model": net_benefit(sensitivity, specificity, prevalence, t),
-            "all": net_benefit(1.0, 0.0, prevalence, t),
-            "none": np.zeros_like(t),
-        }
+    if not ((t >= 0) & (t < 1)).all():
+        raise ParameterError("a threshold probability must be at least 0 and below 1.")
+    positive = p[None, :] >= t[:, None]
+    model, everybody = (
+        (found & y).mean(axis=-1) - (found & ~y).mean(axis=-1) * t / (1 - t) for found in (positive, np.ones_like(y))
     )
-
-
-def oracle(roc: Roc, prevalence: float, cost_fn: float, cost_fp: float) -> tuple[float, float, float]:
-    """The cheapest operating point of a ROC, known only with the test labels: (sensitivity, specificity, cost)."""
-    costs = expected_cost(roc.sensitivity, roc.specificity, prevalence, cost_fn, cost_fp)
-    k = int(np.argmin(costs))
-    return float(roc.sensitivity[k]), float(roc.specificity[k]), float(costs[k])
-
-
-def regret(
-    sensitivity: float, specificity: float, roc: Roc, prevalence: float, cost_fn: float, cost_fp: float
-) -> float:
-    """What an operating point costs a patient beyond the cheapest point of `roc`."""
-    paid = float(expected_cost(sensitivity, specificity, prevalence, cost_fn, cost_fp))
-    return paid - oracle(roc, prevalence, cost_fn, cost_fp)[2]
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a weight means in use: the threshold, the operating point, and expected counts per 1,000 patients."""
-
-    threshold: float  # on the probability of a plain network, 1 / (1 + beta)
-    sensitivity: float
-    specificity: float
-    tp: float
-    fn: float
-    fp: float
-    tn: float
-    cost: float  # per 1,000 patients
-    best_cost: float  # of the cheapest point of the ROC, per 1,000
-    asked_beta: float  # the weight that these costs and this prevalence ask for
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
+    return pd.DataFrame({"threshold": t, "model": model, "all": everybody, "none": np.zeros_like(t)})
 
 
 def outlook(
     roc: Roc, trained_prevalence: float, beta: float, prevalence: float, cost_fn: float, cost_fp: float
-) -> Outlook:
-    """The arithmetic of the interactive figure: `_static/beta.js` computes the same numbers.
+) -> dict[str, float]:
+    """What a weight means in use: the arithmetic of the interactive figure, which `_static/beta.js` repeats.
 
-    roc: of a plain network's log-odds; beta: cuts them at -log beta, which is threshold 1 / (1 + beta) on its
+    roc: of an unweighted network's log-odds; beta: cuts them at -log beta, which is threshold 1 / (1 + beta) on its
     probability; prevalence: of the patients in use; trained_prevalence: of the training set, on which the network's
-    probability is taken to be calibrated.
+    probability is taken to be calibrated. Counts and costs are per 1,000 patients; `best_cost` is that of the cheapest
+    point of the ROC, `asked_beta` the weight that these costs and this prevalence ask for.
     """
     if not (np.isfinite(beta) and beta > 0):
         raise ParameterError(f"beta = {beta} is not allowed: it must be positive and finite.")
     sensitivity, specificity = roc.at(-float(np.log(beta)))
-    sick, well = PER * prevalence, PER * (1 - prevalence)
-    paid = float(expected_cost(sensitivity, specificity, prevalence, cost_fn, cost_fp))
-    return Outlook(
-        threshold=1 / (1 + beta),
-        sensitivity=sensitivity,
-        specificity=specificity,
-        tp=sick * sensitivity,
-        fn=sick * (1 - sensitivity),
-        fp=well * (1 - specificity),
-        tn=well * specificity,
-        cost=PER * paid,
-        best_cost=PER * oracle(roc, prevalence, cost_fn, cost_fp)[2],
-        asked_beta=weight_for(cost_fn, cost_fp, prevalence, trained_prevalence),
-    )
+    ill, well = PER * prevalence, PER * (1 - prevalence)
+    return {
+        "threshold": 1 / (1 + beta),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "tp": ill * sensitivity,
+        "fn": ill * (1 - sensitivity),
+        "fp": well * (1 - specificity),
+        "tn": well * specificity,
+        "cost": PER * float(expected_cost(sensitivity, specificity, prevalence, cost_fn, cost_fp)),
+        "best_cost": PER * float(expected_cost(roc.sensitivity, roc.specificity, prevalence, cost_fn, cost_fp).min()),
+        "asked_beta": weight_for(cost_fn, cost_fp, prevalence, trained_prevalence),
+    }
 
 
 def _share(name: str, value: npt.ArrayLike) -> Floats:

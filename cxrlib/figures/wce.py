@@ -10,23 +10,22 @@ import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
+from scipy.special import expit
 from torch import Tensor
 
-from cxrlib.analysis.toy import OVERLAPPING, GaussianProblem, fit_logistic
+from cxrlib.analysis.simulated import OVERLAPPING, GaussianProblem, fit_logistic
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, mae, mse, weighted_cross_entropy
 from cxrlib.paper.tables import table_1, table_2
 
 CURVE_BETAS = (0.25, 0.5, 0.75, 1.0, 2.0, 4.0)
 KERAS_EPSILON = 1e-7  # to which the released code clips probabilities
-EQUATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "MSE, Eq. (1)": lambda z, y: _each(mse, z, y),
-    "MAE, Eq. (2)": lambda z, y: _each(mae, z, y),
-    "CE, Eq. (3)": lambda z, y: cross_entropy(z, y, "none"),
-    "released baseline": lambda z, y: linear_probability_loss(z, y, "none"),
+EQUATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, str]] = {
+    "MSE, Eq. (1)": (lambda z, y: _each(mse, z, y), "grey", ":"),
+    "MAE, Eq. (2)": (lambda z, y: _each(mae, z, y), "blue", "--"),
+    "CE, Eq. (3)": (partial(cross_entropy, reduction="none"), "green", "-"),
+    "released baseline": (partial(linear_probability_loss, reduction="none"), "orange", "-"),
 }
-_DASHES = {"MSE, Eq. (1)": ":", "MAE, Eq. (2)": "--", "CE, Eq. (3)": "-", "released baseline": "-"}
-_COLOURS = {"MSE, Eq. (1)": "grey", "MAE, Eq. (2)": "blue", "CE, Eq. (3)": "green", "released baseline": "orange"}
 
 
 def equation_curves(points: int = 241, reach: float = 8.0) -> pd.DataFrame:
@@ -35,20 +34,17 @@ def equation_curves(points: int = 241, reach: float = 8.0) -> pd.DataFrame:
     The gradient is that of the value by the log-odds, by automatic differentiation in float64.
     """
     z = np.linspace(-reach, reach, points)
-    return pd.concat([_curve(loss, z, 1).assign(loss=name) for name, loss in EQUATIONS.items()], ignore_index=True)
+    return pd.concat(
+        [_curve(loss, z, 1).assign(loss=name) for name, (loss, *_) in EQUATIONS.items()], ignore_index=True
+    )
 
 
 def plot_equation_curves(curves: pd.DataFrame) -> Figure:
     """Left: the losses of a positive image over its predicted probability; right: how hard each pushes its log-odds."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     for name, curve in curves.groupby("loss", sort=False):
-        dashes = _DASHES[str(name)]
-        style = {
-            "color": PALETTE[_COLOURS[str(name)]],
-            "linestyle": dashes,
-            "label": name,
-            "zorder": 2 + (dashes != "-"),
-        }
+        _, colour, dashes = EQUATIONS[str(name)]
+        style = {"color": PALETTE[colour], "linestyle": dashes, "label": name, "zorder": 2 + (dashes != "-")}
         left.plot(curve["probability"], curve["value"], **style)
         right.plot(curve["log_odds"], -curve["gradient"], **style)
     left.set(xlabel="predicted probability of COVID", ylabel="loss of a COVID image", ylim=(0, 4), xlim=(0, 1))
@@ -64,61 +60,53 @@ def beta_curves(betas: Sequence[float] = CURVE_BETAS, points: int = 199) -> pd.D
     """
     p = np.linspace(0.005, 0.995, points)
     z = np.log(p) - np.log1p(-p)
-    parts = [
-        _curve(partial(weighted_cross_entropy, beta=beta, reduction="none"), z, label).assign(beta=beta, label=label)
-        for beta in betas
-        for label in (1, 0)
-    ]
+    loss = partial(weighted_cross_entropy, reduction="none")
+    parts = [_curve(partial(loss, beta=b), z, label).assign(beta=b, label=label) for b in betas for label in (1, 0)]
     curves = pd.concat(parts, ignore_index=True)
     return curves.assign(gradient_p=curves["gradient"] / (curves["probability"] * (1 - curves["probability"])))
 
 
 def plot_beta_curves(curves: pd.DataFrame) -> Figure:
     """Eq. (4) and its gradient: COVID images above (every beta its own curve), non-COVID below (one curve for all)."""
-    steepest = 1.05 * float(curves["gradient"].abs().max())
-    panels = (
-        ("probability", "value", "loss", 6.0),
-        ("probability", "gradient_p", "gradient by p", 12.0),
-        ("log_odds", "gradient", "gradient by the log-odds", steepest),
-    )
+    panels = (("probability", "value", "loss", 6.0), ("log_odds", "gradient", "gradient by the log-odds", 4.2))
     colours = _beta_colours(sorted(curves["beta"].unique()))
-    figure, axes = plt.subplots(2, 3, figsize=(11.0, 6.0), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.0), layout="constrained")
     for row, (label, title) in zip(axes, ((1, "COVID"), (0, "non-COVID")), strict=True):
         part = curves[curves["label"] == label]
         for axis, (x, y, name, reach) in zip(row, panels, strict=True):
             for beta, curve in part.groupby("beta"):
-                colour = colours[beta] if label else "black"
-                axis.plot(
-                    curve[x], curve[y], color=colour, linestyle="--" if label and beta == 1 else "-", label=f"{beta:g}"
-                )
+                style = {
+                    "color": colours[beta] if label else "black",
+                    "linestyle": "--" if label and beta == 1 else "-",
+                }
+                axis.plot(curve[x], curve[y], label=f"{beta:g}", **style)
             limits = (-reach, 0) if part[y].max() <= 0 else (0, reach)
             axis.set(xlabel="p" if x == "probability" else "log-odds of COVID", ylabel=name, title=title, ylim=limits)
     axes[0, 0].legend(title="β", fontsize="small")
     return figure
 
 
-def stability_table(odds: Sequence[float] = (4, 8, 20, 100, 1e4)) -> pd.DataFrame:
-    """Eq. (4) with beta = 1 for an image that the network gets wrong by these log-odds, computed in three ways.
+def stability_table(odds: Sequence[float] = (4, 20, 100)) -> pd.DataFrame:
+    """Eq. (4) with beta = 1 for a non-COVID image that the network gets wrong by these log-odds, computed in three ways.
 
-    Ways: "from logits" (this library), "as printed" (sigmoid, then log, in the given precision), "clipped" (the
-    released code: the probability is clipped to 1e-7 from 0 and 1 first, in float32). One row a precision, class and
-    log-odds; for each way the loss and its gradient by the log-odds; `exact` is the true loss (its gradient is 1 in
-    size, to within exp(-odds)).
+    Ways: "from logits" (this library), "as printed" (sigmoid, then log), "clipped" (the released code: the probability is
+    clipped to 1e-7 from 0 and 1 first); for each the loss and its gradient by the log-odds, in float32. `exact` is the true
+    loss; its gradient is 1, to within exp(-odds).
     """
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "from logits": lambda z: weighted_cross_entropy(z, torch.tensor([0]), 1.0),
+        "as printed": lambda z: -(1 - z.sigmoid()).log().sum(),
+        "clipped": lambda z: -(1 - z.sigmoid().clip(KERAS_EPSILON, 1 - KERAS_EPSILON)).log().sum(),
+    }
     rows = []
-    for precision in (torch.float32, torch.bfloat16):
-        for label in (1, 0):
-            for size in odds:
-                z = -size if label else size
-                row: dict[str, object] = {
-                    "precision": str(precision).removeprefix("torch."),
-                    "class": "COVID" if label else "non-COVID",
-                }
-                row |= {"log-odds": z, "exact": float(np.logaddexp(0.0, size))}
-                for name, way in _WAYS.items():
-                    loss, gradient = _single(way, z, label, precision)
-                    row |= {f"{name}: loss": loss, f"{name}: gradient": gradient}
-                rows.append(row)
+    for size in odds:
+        row = {"log-odds": float(size), "exact": float(np.logaddexp(0.0, size))}
+        for name, way in ways.items():
+            z = torch.tensor([float(size)], requires_grad=True)
+            loss = way(z)
+            (gradient,) = torch.autograd.grad(loss, z)
+            row |= {f"{name}: loss": loss.item(), f"{name}: gradient": gradient.item()}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -151,21 +139,18 @@ def plot_overlapping(table: pd.DataFrame, problem: GaussianProblem = OVERLAPPING
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     x = np.linspace(-4, 4, 401)
     for positive, name in ((True, "covid"), (False, "non_covid")):
-        left.fill_between(x, problem.density(x, positive), color=CLASS_COLOURS[name], alpha=0.25)
-        left.plot(
-            x, problem.density(x, positive), color=CLASS_COLOURS[name], label="positive" if positive else "negative"
-        )
+        density, label = problem.density(x, positive), "positive" if positive else "negative"
+        left.fill_between(x, density, color=CLASS_COLOURS[name], alpha=0.25)
+        left.plot(x, density, color=CLASS_COLOURS[name], label=label)
     for row in table.itertuples():
         left.axvline(row.fitted_boundary, color=colours[row.beta], linestyle="--" if row.beta == 1 else "-", lw=1.5)
     left.set(xlabel="x", ylabel="density times prevalence", ylim=(0, None))
     left.legend()
     beta = np.geomspace(table["beta"].min(), table["beta"].max(), 200)
     right.plot(beta, 1 / (1 + beta), color="black", label="1 / (1 + β)")
-    right.scatter(
-        table["beta"], table["fitted_threshold"], c=[colours[b] for b in table["beta"]], zorder=3, label="population"
-    )
-    sampled = problem.posterior(table["sample_boundary"])
-    right.scatter(table["beta"], sampled, marker="x", color=PALETTE["grey"], zorder=3, label="sample")
+    points = [colours[b] for b in table["beta"]]
+    right.scatter(table["beta"], table["fitted_threshold"], c=points, zorder=3, label="population")
+    right.scatter(table["beta"], table["sample_threshold"], marker="x", color=PALETTE["grey"], zorder=3, label="sample")
     right.set_xscale("log")
     right.set_xticks(table["beta"], [f"{b:g}" for b in table["beta"]], minor=False)
     right.minorticks_off()
@@ -180,9 +165,8 @@ def separable_curves(
     """The fitted q(x) of each beta on separable data, around the gap: beta, x, q."""
     near = np.linspace(-1.5, 1.5, 301)
     fits = {beta: fit_logistic(x, labels, beta, ridge=ridge) for beta in betas}
-    return pd.concat(
-        [pd.DataFrame({"beta": b, "x": near, "q": f.probability(near)}) for b, f in fits.items()], ignore_index=True
-    )
+    parts = [pd.DataFrame({"beta": beta, "x": near, "q": expit(a * near + b)}) for beta, (a, b) in fits.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def plot_separable(curves: pd.DataFrame, x: npt.ArrayLike, labels: npt.ArrayLike) -> Figure:
@@ -207,32 +191,6 @@ def _curve(loss: Callable[[Tensor, Tensor], Tensor], z: npt.NDArray[np.float64],
     (gradient,) = torch.autograd.grad(value.sum(), odds)
     columns = {"log_odds": odds, "probability": odds.sigmoid(), "value": value, "gradient": gradient}
     return pd.DataFrame({name: tensor.detach().numpy() for name, tensor in columns.items()})
-
-
-def _from_logits(z: Tensor, y: Tensor) -> Tensor:
-    return weighted_cross_entropy(z, y, 1.0)
-
-
-def _as_printed(z: Tensor, y: Tensor) -> Tensor:
-    p = z.sigmoid()
-    return -(p.log() if y.item() else (1 - p).log()).sum()
-
-
-def _clipped(z: Tensor, y: Tensor) -> Tensor:
-    p = z.float().sigmoid().clip(KERAS_EPSILON, 1 - KERAS_EPSILON)
-    return -(p.log() if y.item() else (1 - p).log()).sum()
-
-
-_WAYS = {"from logits": _from_logits, "as printed": _as_printed, "clipped": _clipped}
-
-
-def _single(
-    way: Callable[[Tensor, Tensor], Tensor], z: float, label: int, precision: torch.dtype
-) -> tuple[float, float]:
-    odds = torch.tensor([z], dtype=precision, requires_grad=True)
-    loss = way(odds, torch.tensor([label]))
-    (gradient,) = torch.autograd.grad(loss, odds)
-    return loss.item(), gradient.item()
 
 
 def _beta_colours(betas: Sequence[float]) -> dict[float, tuple[float, float, float]]:

@@ -37,28 +37,9 @@ def test_a_misspecified_model_parts_from_the_threshold():
     assert abs(table.loc[4.0, "slope"] - table.loc[1.0, "slope"]) > 0.05
 
 
-def test_the_unequal_problem_states_its_own_posterior():
-    problem = threshold.UNEQUAL
-    x, labels, weights = problem.population()
-    half = len(x) // 2
-    near = np.abs(x[:half]) < 5
-    ratio = weights[half:][near] / weights[:half][near]
-    np.testing.assert_allclose(problem.log_odds(x[:half][near]), np.log(ratio), atol=1e-9)
-    assert weights[labels == 1].sum() == pytest.approx(problem.prevalence, rel=1e-6)
-
-
 @given(st.floats(0.01, 100))
-def test_weight_and_threshold_are_inverse(beta):
-    t = float(threshold.threshold(beta))
-    assert float(threshold.weight(t)) == pytest.approx(beta, rel=1e-9)
-    assert float(threshold.moved(logit(t), beta)) == pytest.approx(0, abs=1e-9)
-
-
-def test_logit_adjustment_decides_as_the_balancing_weight():
-    z = np.linspace(-5, 5, 101)
-    adjusted = threshold.logit_adjusted(z, 0.1)
-    np.testing.assert_allclose(adjusted, threshold.moved(z, threshold.balancing_weight(0.1)))
-    assert threshold.balancing_weight(0.1) == pytest.approx(9)
+def test_a_moved_logit_is_zero_at_the_weights_threshold(beta):
+    assert float(threshold.moved(logit(threshold.threshold(beta)), beta)) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.fixture
@@ -87,7 +68,6 @@ def test_net_benefit_is_the_published_formula(predictions):
         assert row.model == pytest.approx(tp / n - fp / n * odds)
         assert row.all == pytest.approx(y.mean() - (1 - y.mean()) * odds)
     assert (table["none"] == 0).all()
-    assert costs.net_benefit(1.0, 0.0, 0.3, 0.3) == pytest.approx(0)  # treating all is worth nothing at the prevalence
 
 
 def test_decision_curves_are_a_librarys(predictions):
@@ -119,18 +99,19 @@ def test_cost_curve_is_the_lower_envelope(predictions):
     assert (curve["best"] <= curve["trivial"] + 1e-12).all()
 
 
-def test_on_calibrated_probabilities_the_weight_asked_for_has_no_regret():
+def test_on_calibrated_probabilities_the_weight_asked_for_is_the_cheapest():
     t = np.linspace(0.005, 0.995, 100)  # one score a stratum of 200 images, calibrated by construction
     positives = np.round(200 * t).astype(int)
     y = np.concatenate([np.r_[np.ones(k, int), np.zeros(200 - k, int)] for k in positives])
-    z = np.repeat(logit(t), 200)
-    roc, trained = costs.Roc.of(y, z), float(y.mean())
+    roc, trained = costs.Roc.of(y, np.repeat(logit(t), 200)), float(y.mean())
     for prevalence, fn, fp in ((trained, 1, 1), (0.1, 10, 1), (0.7, 1, 3)):
         beta = costs.weight_for(fn, fp, prevalence, trained)
-        at = roc.at(-np.log(beta))
-        assert costs.regret(*at, roc, prevalence, fn, fp) == pytest.approx(0, abs=1e-9)
-        assert costs.regret(*roc.at(-np.log(30 * beta)), roc, prevalence, fn, fp) > 0.01
+        shown = costs.outlook(roc, trained, beta, prevalence, fn, fp)
+        assert shown["asked_beta"] == beta and shown["cost"] == pytest.approx(shown["best_cost"], abs=1e-6)
+        other = costs.outlook(roc, trained, 30 * beta, prevalence, fn, fp)
+        assert other["cost"] > shown["best_cost"] + 10
     assert costs.bayes_threshold(5, 1) == pytest.approx(float(threshold.threshold(5)))
+    assert costs.probability_cost(0.1, 5) == pytest.approx(0.5 / 1.4)
 
 
 def test_ece_and_reliability_by_hand():
@@ -139,7 +120,7 @@ def test_ece_and_reliability_by_hand():
     np.testing.assert_allclose(table.to_numpy(), [[2, 0.125, 0.5], [2, 0.85, 1.0]])
     assert calibration.expected_calibration_error(y, p, bins=2) == pytest.approx(0.5 * 0.375 + 0.5 * 0.15)
     assert calibration.brier(y, p) == pytest.approx(np.mean((p - y) ** 2))
-    assert calibration.reliability(y, p, bins=2, strategy="mass")["images"].tolist() == [2, 2]
+    assert calibration.reliability(y, p, bins=2, mass=True)["images"].tolist() == [2, 2]
 
 
 def test_temperature_is_found_again_and_is_scikit_learns():
@@ -158,15 +139,12 @@ def test_temperature_is_found_again_and_is_scikit_learns():
     ("error", "call"),
     [
         (ParameterError, lambda: threshold.threshold(0)),
-        (ParameterError, lambda: threshold.logit_adjusted([0.0], 1.0)),
-        (ParameterError, lambda: threshold.weight(1.0)),
-        (ParameterError, lambda: costs.net_benefit(1, 1, 0.5, 1.0)),
+        (ParameterError, lambda: costs.decision_curve([0, 1], [0.5, 0.5], [1.0])),
         (ParameterError, lambda: costs.bayes_threshold(0, 1)),
         (ParameterError, lambda: costs.expected_cost(1, 1, 1.5, 1, 1)),
         (DataError, lambda: costs.Roc.of([1, 1], [0.1, 0.2])),
         (DataError, lambda: calibration.fit_temperature([1, 1], [0.1, 0.2])),
         (DataError, lambda: calibration.reliability([0, 1], [0.5, 1.5])),
-        (ParameterError, lambda: calibration.reliability([0, 1], [0.5, 0.5], strategy="both")),
     ],
 )
 def test_what_cannot_be_is_refused(error, call):

@@ -1,182 +1,125 @@
-"""A live experiment, small enough to run with the book: logistic regression on thumbnails of the edition's images.
+"""Log-odds to judge a weight by, in one form, from recorded networks or from linear models of simulated images.
 
-It is not the study's networks. It shows on real images, within seconds and with everything else held fixed, what a
-weight does when the fit is converged, when the training set can be separated, and when training stops early.
+A table of scores has the columns `COLUMNS`: draw and seed of a run, method, weight (the beta of its loss, 1 for plain
+cross-entropy, NaN where it has none), split ("valid": what a choice may look at; "test": what it is judged on), image_id,
+component, label (1 = COVID), logit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor
 
-from cxrlib.analysis.beta.scores import COLUMNS, PLAIN, Evidence, method_name
-from cxrlib.analysis.toy import BETAS
-from cxrlib.errors import DataError, ParameterError
-from cxrlib.losses.alternatives import ALTERNATIVES, Loss, Resampling, build_alternative
-from cxrlib.losses.weighted import WeightedCrossEntropy
+from cxrlib.analysis.simulated import BETAS, Floats, fit_linear
+from cxrlib.losses.alternatives import Resampling
+from cxrlib.losses.criterion import ALTERNATIVES, build_loss
+from cxrlib.losses.weighted import weighted_cross_entropy
+from cxrlib.names import beta_text, name
+from cxrlib.records.record import Record
 
-if TYPE_CHECKING:
-    from cxrlib.data.editions import Edition
-
-Floats = npt.NDArray[np.float64]
-RIDGE = 3e-2  # of the converged fits, on standardised pixels
-BALANCING = "WCE, β balancing"
-RESAMPLING = "re-sampling"
+COLUMNS = ("draw", "seed", "method", "weight", "split", "image_id", "component", "label", "logit")
+PLAIN = "plain CE"
+RIDGE = 3e-2
+SIZES = {"train": 500, "valid": 300, "test": 1000}
 
 
-@dataclass(frozen=True)
-class Thumbnails:
-    """A small labelled set: features float64 [N, D] in [0, 1], labels int64 [N], a row of `table` each."""
-
-    features: Floats
-    labels: npt.NDArray[np.int64]
-    table: pd.DataFrame  # image_id, component
-
-    def select(self, index: npt.NDArray[np.int64]) -> "Thumbnails":
-        """The rows at `index`."""
-        return Thumbnails(self.features[index], self.labels[index], self.table.iloc[index].reset_index(drop=True))
+def method_name(weight: float) -> str:
+    """The method of a weighted loss: `PLAIN` for weight 1, else "β = …"."""
+    return PLAIN if weight == 1 else f"β = {beta_text(weight)}"
 
 
-def thumbnails(edition: "Edition", seed: int, images: int = 1000, side: int = 16, size: int = 64) -> Thumbnails:
-    """Thumbnails of the combined cohort's training images under protocol clean, a stratified draw of at most `images`.
-
-    Pixels of the store at `size` are averaged in blocks to side x side.
-    """
-    from cxrlib.data.cohorts import build_cohort
-    from cxrlib.data.samples import limit, load_samples
-    from cxrlib.images.store import open_store
-    from cxrlib.protocols import PROTOCOLS
-
-    if size % side:
-        raise ParameterError(f"side = {side} is not allowed: it must divide the image size {size}.")
-    rows = build_cohort(edition, "combined", PROTOCOLS["clean"], seed).train
-    samples, _ = load_samples(open_store(edition.images, size), rows)
-    samples = limit(samples, images, seed)
-    blocks = samples.pixels.reshape(len(samples), side, size // side, side, size // side)
-    features = blocks.mean(axis=(2, 4), dtype=np.float64).reshape(len(samples), -1) / 255
-    return Thumbnails(features, samples.labels, samples.table[["image_id", "component"]])
+def scores_of(records: Sequence[Record]) -> pd.DataFrame:
+    """The scores of records under protocols whose loss without a weight is cross-entropy."""
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for record in records:
+        c = record.config
+        weight = np.nan if c.loss != "wce" else 1.0 if c.beta is None else c.beta
+        shown = record.predictions[["split", "image_id", "component", "label", "logit"]]
+        method = method_name(weight) if c.loss == "wce" else name(c.loss)
+        parts.append(shown.assign(draw=c.draw_seed, seed=c.seed, method=method, weight=weight))
+    return pd.concat(parts[1:] or parts, ignore_index=True).astype({"logit": np.float64})[list(COLUMNS)]
 
 
-@dataclass(frozen=True)
-class Linear:
-    """A linear model on standardised features: log-odds of COVID."""
-
-    mean: Floats
-    scale: Floats
-    coefficients: Floats  # [D + 1], the intercept last
-
-    def logits(self, features: Floats) -> Floats:
-        """Log-odds [N] of features [N, D]."""
-        return ((features - self.mean) / self.scale) @ self.coefficients[:-1] + self.coefficients[-1]
+def simulated_images(
+    images: int, pixels: int, seed: int, prevalence: float = 0.25
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Features [images, pixels] and labels: unit Gaussians two standard deviations apart, whose log-odds are linear."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random(images) < prevalence).astype(np.int64)
+    return generator.normal(2 * labels[:, None] / pixels**0.5, 1.0, (images, pixels)), labels
 
 
-def fit(data: Thumbnails, loss: Loss, ridge: float = RIDGE, start: Linear | None = None) -> Linear:
-    """Minimise the mean loss plus ridge/2 |slopes|^2 (not the intercept) by L-BFGS in float64.
-
-    loss: (log-odds [N], labels [N]) -> scalar. start: a model to begin from; the minimum of a convex loss does not
-    depend on it.
-    """
-    x, y, mean, scale = standardised(data)
-    begin = np.zeros(x.shape[1] + 1) if start is None else start.coefficients.copy()
-    w = torch.tensor(begin, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [w], max_iter=200, tolerance_grad=1e-6, tolerance_change=1e-10, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def objective() -> Tensor:
-        solver.zero_grad()
-        value = loss(x @ w[:-1] + w[-1], y) + ridge / 2 * w[:-1].square().sum()
-        value.backward()
-        return value
-
-    solver.step(objective)
-    return Linear(mean, scale, w.detach().numpy().copy())
-
-
-def methods(labels: npt.NDArray[np.int64], betas: Sequence[float] = BETAS) -> dict[str, tuple[float, Loss]]:
-    """The losses of the experiment for a training set, by name: (beta or NaN, loss). Plain CE comes first."""
-    counts = [int((labels == 0).sum()), int((labels == 1).sum())]
-    found: dict[str, tuple[float, Loss]] = {PLAIN: (1.0, WeightedCrossEntropy(1.0))}
-    found |= {method_name(beta): (beta, WeightedCrossEntropy(beta)) for beta in betas if beta != 1}
-    found[BALANCING] = (np.nan, WeightedCrossEntropy(counts[0] / counts[1]))
-    return found | {name: (np.nan, build_alternative(name, counts)) for name in ALTERNATIVES}
-
-
-def cross_validate(
-    data: Thumbnails,
-    betas: Sequence[float] = BETAS,
-    outer: int = 4,
-    inner: int = 3,
-    seed: int = 0,
-    ridge: float = RIDGE,
+def simulated_scores(
+    betas: Sequence[float] = BETAS, others: bool = False, draws: Sequence[int] = range(4), pixels: int = 16
 ) -> pd.DataFrame:
-    """Every loss in nested folds that keep components whole: a scores table (`cxrlib.analysis.beta.scores`).
+    """Scores of linear models of simulated images, fitted to convergence under a slight ridge; a draw is a data set.
 
-    A fold's "test" rows come from a model fitted to the rest; its "valid" rows are the rest's own inner-fold
-    predictions, so no choice made on them has seen the test images or the model's own training images.
+    others: the alternatives to a weight too, each as `losses.criterion.build_loss` sets it, with the weight that balances
+    the classes and re-sampling to balanced classes.
     """
+    split = np.repeat(list(SIZES), list(SIZES.values()))
+    train, unseen = split == "train", split != "train"
     parts = []
-    for fold, (rest, test) in enumerate(folds_of(data, outer, seed)):
-        train = data.select(rest)
-        jobs = [(np.arange(len(rest)), data.select(test), "test")]
-        jobs += [(a, train.select(b), "valid") for a, b in folds_of(train, inner, seed + 1 + fold)]
-        for index, unseen, split in jobs:
-            parts += _fit_all(train.select(index), unseen, split, fold, betas, seed, ridge)
+    for draw in draws:
+        x, y = simulated_images(len(split), pixels, draw)
+        counts = np.bincount(y[train], minlength=2).tolist()
+        methods = {method_name(beta): ("wce", beta) for beta in (1.0, *(b for b in betas if b != 1))}
+        if others:
+            methods |= {name(loss): (loss, None) for loss in (*ALTERNATIVES, "resampled")}
+            methods["balancing weight"] = ("wce", counts[0] / counts[1])
+        for method, (loss, beta) in methods.items():
+            index = Resampling(0.0).draw(y[train], draw) if loss == "resampled" else np.arange(train.sum())
+            function = build_loss(loss, beta, "cross_entropy", counts)
+            w = fit_linear(x[train][index], partial(function, target=torch.as_tensor(y[train][index])), RIDGE)
+            rows = {
+                "draw": draw,
+                "seed": 0,
+                "method": method,
+                "weight": beta if method == method_name(beta or 1) else np.nan,
+            }
+            rows |= {"split": split[unseen], "image_id": np.flatnonzero(unseen), "label": y[unseen]}
+            rows["component"] = rows["image_id"] + draw * len(split)
+            parts.append(pd.DataFrame(rows | {"logit": x[unseen] @ w[:-1] + w[-1]}))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
-def _fit_all(
-    train: Thumbnails, unseen: Thumbnails, split: str, fold: int, betas: Sequence[float], seed: int, ridge: float
-) -> list[pd.DataFrame]:
-    losses = methods(train.labels, betas)
-    plain = fit(train, losses[PLAIN][1], ridge)
-    models = {
-        name: (beta, plain if name == PLAIN else fit(train, loss, ridge, plain))
-        for name, (beta, loss) in losses.items()
-    }
-    drawn = train.select(Resampling(0.0).draw(train.labels, seed + fold))
-    models[RESAMPLING] = (np.nan, fit(drawn, losses[PLAIN][1], ridge, plain))
-    return [
-        unseen.table.assign(
-            fold=fold, method=name, beta=beta, split=split, label=unseen.labels, logit=model.logits(unseen.features)
-        )
-        for name, (beta, model) in models.items()
-    ]
+def training_course(
+    sizes: Sequence[tuple[int, int]] = ((16, 600), (128, 600), (128, 100)),
+    betas: Sequence[float] = (0.25, 4.0),
+    seeds: Sequence[int] = (0, 1),
+    steps: int = 500,
+) -> pd.DataFrame:
+    """How much of log beta a linear model shows while Adam trains it without a penalty on simulated images.
 
-
-def evidence(edition: "Edition", data: Thumbnails, scores: pd.DataFrame, seed: int) -> Evidence:
-    """The experiment's scores as evidence, with its name and provenance."""
-    side = round(data.features.shape[1] ** 0.5)
-    positive, folds = int(data.labels.sum()), scores["fold"].nunique()
-    title = f"logistic regression on {side} × {side} thumbnails (live experiment, not the study's networks)"
-    source = (
-        f"{edition.short} · cohort combined, protocol clean, training images: {positive} COVID, "
-        f"{len(data.labels) - positive} non-COVID · {folds} patient-grouped folds · seed {seed} · ridge {RIDGE:g}"
-    )
-    return Evidence("experiment", title, source, scores)
-
-
-def standardised(data: Thumbnails) -> tuple[Tensor, Tensor, Floats, Floats]:
-    """Standardised features [N, D] and labels [N] as tensors, and the mean and scale [D] that were used."""
-    mean, scale = data.features.mean(axis=0), np.maximum(data.features.std(axis=0), 1e-3)
-    return torch.as_tensor((data.features - mean) / scale), torch.as_tensor(data.labels), mean, scale
-
-
-def folds_of(data: Thumbnails, folds: int, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Stratified folds that keep components whole, as pairs of indices (rest, held out).
-
-    Raises DataError where a class has fewer components than there are folds.
+    Where the model cannot separate its training set the log-odds settle log beta apart. Where it can, no minimum exists and
+    the weight fades (Soudry et al., 2018; Byrd and Lipton, 2019). sizes: (pixels, training images). Columns: pixels,
+    images, seed, beta, step, `share` (mean over 1,000 unseen images of the shift over log beta; 1 by theory), `differently`
+    (unseen images on which the weighted model and the plain one at 1 / (1 + beta) disagree), `training_errors`.
     """
-    components = data.table["component"].to_numpy()
-    for label, name in ((1, "COVID"), (0, "non-COVID")):
-        if len(np.unique(components[data.labels == label])) < folds:
-            raise DataError(f"fewer than {folds} patients with a {name} image: use more data or fewer folds.")
-    return list(
-        StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(data.labels, data.labels, components)
-    )
+    shown = set(np.geomspace(1, steps, 24).round().astype(int))
+    logs, rows = torch.tensor([0.0, *np.log(betas)]).float(), []
+    for (pixels, images), seed in ((size, seed) for size in sizes for seed in seeds):
+        features, labels = simulated_images(images + 1000, pixels, seed)
+        x, y = torch.as_tensor(features).float(), torch.as_tensor(labels)
+        w = torch.zeros(pixels + 1, len(logs), requires_grad=True)
+        solver = torch.optim.Adam([w], lr=0.03)
+        for step in range(1, steps + 1):
+            solver.zero_grad()
+            z = x[:images] @ w[:-1] + w[-1]
+            losses = [weighted_cross_entropy(z[:, k], y[:images], beta) for k, beta in enumerate((1.0, *betas))]
+            torch.stack(losses).sum().backward()
+            solver.step()
+            if step in shown:
+                z = (x @ w[:-1] + w[-1]).detach()
+                found = {"pixels": pixels, "images": images, "seed": seed, "step": step}
+                found["training_errors"] = float((z[:images, 0].gt(0) != y[:images].eq(1)).double().mean())
+                new = z[images:]
+                share = ((new - new[:, :1]).mean(0) / logs).tolist()
+                differ = (new.gt(0) != (new[:, :1] + logs).gt(0)).double().mean(0).tolist()
+                rows += [
+                    {**found, "beta": b, "share": share[k], "differently": differ[k]} for k, b in enumerate(betas, 1)
+                ]
+    return pd.DataFrame(rows)

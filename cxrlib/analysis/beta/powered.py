@@ -1,0 +1,238 @@
+"""The powered study: the weight, the protocol and the noise of training again, on SqueezeNet with its own classifier.
+
+Every weight under every protocol, repeated over draws of the images and seeds of the training. The noise is that of two
+runs without a weight that differ in their seed alone, plain against plain. Tests take the seeds as replicates; intervals
+are one bootstrap over components and seeds together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import permutation_test
+
+from cxrlib.analysis.beta.resampling import Bootstrap, Run, interval_of, rates
+from cxrlib.analysis.beta.threshold import moved
+from cxrlib.analysis.pairs import Pair, matched_pairs, value
+from cxrlib.analysis.sentences import count, interval, listed, percent, signed
+from cxrlib.config import IDENTITY
+from cxrlib.evaluation.comparison import holm
+from cxrlib.evaluation.ranking import Floats
+from cxrlib.names import beta_text, name
+from cxrlib.protocols import PROTOCOLS
+from cxrlib.records.record import Record, select
+
+METRICS = ("bacc", "auroc", "within_source", "sensitivity", "specificity")
+FIXED = {
+    "model": "squeezenet",
+    "head": "native",
+    "cohort": "combined",
+    "loss": "wce",
+    "recipe": "paper",
+    "preparation": "minmax",
+}
+VARIED = ("protocol", "beta", "draw_seed", "seed")
+RUNS = (*VARIED, "metric", "value", "noise")
+EFFECTS = (
+    "protocol",
+    "beta",
+    "metric",
+    "pairs",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "noise",
+    "p",
+    "p_holm",
+)
+
+
+@dataclass(frozen=True)
+class Powered:
+    """The study's frames, empty where nothing is recorded.
+
+    runs (`RUNS`): a row a run and metric. effects (`EFFECTS`): a row a protocol, weight and metric, the mean difference from
+    the run without a weight of the same draw and seed, at 1/2. Beside `METRICS`: "moved", the difference in bACC from that
+    run with its threshold at 1 / (1 + beta); "changed", the share of test images on which the two disagree; "excess", how far
+    that is beyond two runs without a weight at that threshold; "shift", the mean difference of the log-odds over log beta.
+    noise: what 95 % of the differences between two runs without a weight that differ in their seed alone stay within (of
+    "changed": their mean).
+    """
+
+    runs: pd.DataFrame
+    effects: pd.DataFrame
+    degenerate: int  # records left out because the network learned nothing
+    aside: int  # records of another precision, size or data than most
+    identical: int  # weighted runs whose predictions are those of the run without a weight, bit for bit
+
+
+def powered_records(records: Sequence[Record]) -> tuple[list[Record], int]:
+    """The study's records, alike in all that is not varied, and how many of another precision, size or data are set aside."""
+    groups: dict[Any, list[Record]] = {}
+    for record in select(records, **FIXED):
+        if record.config.protocol in PROTOCOLS:
+            rest = tuple(getattr(record.config, field) for field in IDENTITY if field not in VARIED)
+            groups.setdefault((rest, record.inputs["data"]), []).append(record)
+    best = max(groups.values(), key=len, default=[])
+    return best, sum(map(len, groups.values())) - len(best)
+
+
+def powered(records: Sequence[Record], draws: int = 300) -> Powered:
+    """The powered study from whatever records there are; `draws` of the bootstrap."""
+    found, aside = powered_records(records)
+    sound = [record for record in found if not record.degenerate]
+    runs, effects, identical = [], [], 0
+    for protocol in PROTOCOLS:
+        part = select(sound, protocol=protocol)
+        plain = select(part, beta=None)
+        seeds = sorted({record.config.seed for record in plain})
+        again = [pair for a, b in combinations(seeds, 2) for pair in matched_pairs(plain, "seed", a, b).pairs]
+        noise = {metric: _band([value(a, metric) - value(b, metric) for a, b in again]) for metric in METRICS}
+        for c, record in ((record.config, record) for record in part):
+            row = (protocol, beta_text(c.beta), c.draw_seed, c.seed)
+            runs += [(*row, metric, value(record, metric), noise[metric]) for metric in METRICS]
+        compared = [matched_pairs(part, "beta", beta, None) for beta in sorted({r.config.beta for r in part} - {None})]
+        identical += sum(pairs.identical for pairs in compared)
+        tests = _Tests(part, draws) if any(map(len, compared)) else None
+        for pairs in filter(len, compared):
+            shared = {"protocol": protocol, "beta": beta_text(pairs.treated), "pairs": len(pairs)}
+            effects += [shared | row for row in tests.effects(pairs.treated, pairs.pairs, again)]  # type: ignore[union-attr]
+    table = pd.DataFrame(effects, columns=list(EFFECTS))
+    table["p_holm"] = table.groupby(["protocol", "metric"])["p"].transform(lambda p: holm(p.tolist()))
+    return Powered(pd.DataFrame(runs, columns=list(RUNS)), table, len(found) - len(sound), aside, identical)
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Two-sided p-value of a mean paired difference by flipping signs, exact up to 14 pairs; NaN for fewer than two."""
+    if len(differences) < 2:
+        return float("nan")
+    mean = lambda d, axis: d.mean(axis=axis)  # noqa: E731
+    return float(
+        permutation_test((np.asarray(differences),), mean, permutation_type="samples", n_resamples=2**14, rng=0).pvalue
+    )
+
+
+class _Tests:
+    """The test predictions of one protocol's runs, with every metric in every draw of one bootstrap."""
+
+    def __init__(self, records: Sequence[Record], draws: int) -> None:
+        self.frames = {record.key: record.test().sort_values("image_id", ignore_index=True) for record in records}
+        images = pd.concat([frame[["component", "label"]] for frame in self.frames.values()])
+        self.boot = Bootstrap(images["component"], images["label"].to_numpy() == 1, map(_run, records), draws)
+        self.drawn = {record.key: self._metrics(self.frames[record.key]) for record in records}
+
+    def _metrics(self, test: pd.DataFrame) -> dict[str, Floats]:
+        y, z, source = test["label"].to_numpy() == 1, test["logit"].to_numpy(), test["source"].to_numpy()
+        weights = self.boot.images(test["component"])
+        sens, spec = (rate[:, 0] for rate in rates(y, (z > 0)[:, None], weights))
+        outranks = ((z[y][:, None] > z[~y]) + 0.5 * (z[y][:, None] == z[~y])).astype(np.float32)
+        same = (source[y][:, None] == source[~y]).astype(np.float32)
+        found = {"sensitivity": sens, "specificity": spec, "bacc": (sens + spec) / 2}
+        for metric, compared in (("auroc", np.ones_like(same)), ("within_source", same)):
+            won, pairs = (((weights[:, y] @ m) * weights[:, ~y]).sum(axis=1) for m in (outranks * compared, compared))
+            found[metric] = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
+        return found
+
+    def _at_thresholds(self, pair: Pair, betas: tuple[float, float]) -> tuple[Floats, Floats]:
+        """Difference in bACC and share of images that change class, the two runs' log-odds raised by log beta."""
+        frames = [self.frames[record.key] for record in pair]
+        positive = np.stack([moved(frame["logit"], b) > 0 for frame, b in zip(frames, betas, strict=True)], axis=1)
+        weights = self.boot.images(frames[0]["component"])
+        bacc = sum(rates(frames[0]["label"].to_numpy() == 1, positive, weights)) / 2
+        return bacc[:, 0] - bacc[:, 1], weights @ (positive[:, 0] != positive[:, 1]) / weights.sum(axis=1)
+
+    def effects(self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair]) -> list[dict[str, Any]]:
+        """The rows of one weight; `again`: pairs without a weight that differ in their seed."""
+        values = {m: {_run(a): self.drawn[a.key][m] - self.drawn[b.key][m] for a, b in pairs} for m in METRICS}
+        noise = {m: [self.drawn[a.key][m][0] - self.drawn[b.key][m][0] for a, b in again] for m in METRICS}
+        trained = {_run(a): self._at_thresholds((a, b), (1.0, beta)) for a, b in pairs}
+        plain = {(*_run(a), b.config.seed): self._at_thresholds((a, b), (beta, beta)) for a, b in again}
+        values |= {m: {run: found[k] for run, found in trained.items()} for k, m in enumerate(("moved", "changed"))}
+        noise["moved"] = [found[0][0] for found in plain.values()]
+        rows = []
+        for metric, of_runs in values.items():
+            found, band = self.boot.estimate(of_runs), _band(noise.get(metric, []))
+            p = float("nan") if metric == "changed" else sign_flip_p([drawn[0] for drawn in of_runs.values()])
+            rows.append({"metric": metric, **dict(zip(EFFECTS[4:7], found, strict=True)), "noise": band, "p": p})
+        if plain:
+            disagree = self.boot.mean({run: found[1] for run, found in plain.items()})
+            rows[-1]["noise"] = disagree[0]
+            excess = interval_of(self.boot.mean(values["changed"]) - disagree)
+            rows.append({"metric": "excess", **dict(zip(EFFECTS[4:7], excess, strict=True))})
+        logits = [[self.frames[record.key]["logit"].to_numpy(np.float64) for record in pair] for pair in pairs]
+        shift = np.mean([(one - other).mean() for one, other in logits]) / np.log(beta)
+        return [*rows, {"metric": "shift", "difference": float(shift)}]
+
+
+def _band(differences: Sequence[float]) -> float:
+    known = np.abs(differences)[np.isfinite(differences)] if len(differences) else []
+    return float(np.quantile(known, 0.95)) if len(known) else float("nan")
+
+
+def _run(record: Record) -> Run:
+    return record.config.draw_seed, record.config.seed
+
+
+def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
+    """Does the weight train, or does it shift a threshold? With the numbers and the noise of training again."""
+    rows = {metric: part for metric, part in study.effects[study.effects["protocol"] == protocol].groupby("metric")}
+    if not rows:
+        return f"No pair of runs that differ in β alone is recorded under protocol {protocol}: nothing is said on networks."
+    gain, changed = rows["moved"], rows["changed"]
+    text = (
+        f"In {count(int(gain['pairs'].sum()), 'pair')} of networks that differ in β alone (SqueezeNet, protocol {protocol}), "
+        f"training with β instead of moving the threshold to 1/(1+β) changed balanced accuracy by "
+        f"{signed(gain['difference'].mean())} on average (by weight {signed(gain['difference'].min())} to "
+        f"{signed(gain['difference'].max())}) and the class of {percent(changed['difference'].mean())} of the test images, "
+        f"where two runs without a weight that differ in their seed alone stay within ±{gain['noise'].mean():.3f} and "
+        f"disagree on {percent(changed['noise'].mean())}"
+    )
+    better, worse = gain[gain["difference_low"] > 0], gain[gain["difference_high"] < 0]
+    clear = [
+        f"{word} at β = {listed(part['beta'].tolist())}"
+        for word, part in (("better", better), ("worse", worse))
+        if len(part)
+    ]
+    if clear:
+        return f"{text}: training with β was {listed(clear)} (95 % interval clear of 0)."
+    beyond = rows["excess"][rows["excess"]["difference_low"] > 0]["beta"].tolist() if "excess" in rows else []
+    if beyond:
+        return (
+            f"{text}: it changed more classes than training again at β = {listed(beyond)}, without a measurable gain."
+        )
+    return f"{text}: training with β is not distinguishable from moving the threshold and training again."
+
+
+def ranking_sentence(study: Powered) -> str:
+    """Does any weight change what no threshold can, the ranking of images?"""
+    parts = []
+    for metric in ("auroc", "within_source"):
+        rows = study.effects[study.effects["metric"] == metric].dropna(subset="difference")
+        if len(rows):
+            most = rows.loc[rows["difference"].abs().idxmax()]
+            clear = [
+                f"β = {r.beta}, {r.protocol}, {signed(r.difference)}" for r in rows.itertuples() if r.p_holm <= 0.05
+            ]
+            parts.append(
+                f"of the {name(metric)} the largest mean change is {signed(most['difference'])} "
+                f"{interval(most['difference_low'], most['difference_high'])} (β = {most['beta']}, {most['protocol']}), and "
+                f"{len(clear)} of {len(rows)} are distinguishable from 0{f' ({listed(clear)})' if clear else ''}"
+            )
+    return (
+        f"What no threshold can change is the ranking: {'; '.join(parts)}." if parts else "No ranking is recorded yet."
+    )
+
+
+def recorded_sentence(study: Powered) -> str:
+    """What is recorded, and what is left out and why."""
+    runs = len(study.runs) // len(METRICS)
+    if not runs:
+        return "No run of the powered study is recorded yet, so its figure and tables are empty."
+    out = [f"{count(study.degenerate, 'run')} left out because the network learned nothing"] * bool(study.degenerate)
+    out += [f"{count(study.aside, 'run')} of another precision, size or data set aside"] * bool(study.aside)
+    out += [f"{count(study.identical, 'weighted run')} identical to the run without a weight"] * bool(study.identical)
+    cells = f"{count(runs, 'run')} in {study.runs.groupby(['protocol', 'beta']).ngroups} of 21 combinations of weight and protocol"
+    return f"{cells}{f' ({listed(out)})' if out else ''}."

@@ -1,0 +1,53 @@
+"""What others handed in: `results/submissions/<name>/predictions.csv` beside `card.yml`, scored when the book is built."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxrlib.analysis.benchmark.score import Score, read_table, score
+from cxrlib.analysis.benchmark.splits import split_table
+from cxrlib.data.editions import Edition
+from cxrlib.errors import CxrError, DataError
+from cxrlib.paths import results_root
+
+
+class Card(BaseModel):
+    """Who made a submission, with what, under which licence, and for which split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    who: str = Field(min_length=2, description="the authors")
+    what: str = Field(min_length=10, description="the model and its training, in a sentence or two")
+    licence: str = Field(min_length=2, description="of the predictions")
+    url: str | None = Field(None, pattern="^https?://", description="code or article")
+    protocol: str = Field("clean", description="as given to `splits`")
+    draw_seed: int = Field(0, ge=0, description="as given to `splits`")
+    cohort: str = Field("combined", description="as given to `splits`")
+
+
+def read_card(path: Path) -> Card:
+    """The card in a file; DataError says in one sentence what is wrong with it."""
+    try:
+        return Card.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{path}: {'.'.join(map(str, first['loc'])) or 'the card'}: {first['msg']}.") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path} is not a readable card ({error}).".replace("\n", " ")) from None
+
+
+def score_submissions(edition: Edition, root: Path | None = None) -> tuple[dict[str, Card], list[Score], list[str]]:
+    """Cards by name and scores of every submission for `edition`, and a sentence for each that was set aside."""
+    cards: dict[str, Card] = {}
+    scored, aside = [], []
+    for folder in sorted(path for path in (root or results_root() / "submissions").glob("*") if path.is_dir()):
+        try:
+            card = read_card(folder / "card.yml")
+            split = split_table(edition, card.protocol, card.draw_seed, card.cohort)
+            predictions = read_table(folder / "predictions.csv", ("image_id", "probability"))
+            scored.append(score(folder.name, predictions, split))
+            cards[folder.name] = card
+        except CxrError as error:
+            aside.append(f"submission {folder.name} is set aside: {error}")
+    return cards, scored, aside

@@ -1,0 +1,36 @@
+"""A network of torchvision's, trained without this project on the table that `python -m cxrlib splits` wrote.
+
+python -m cxrlib splits --images images --out split.csv
+python examples/train_anything.py split.csv predictions.csv
+python -m cxrlib score predictions.csv --split split.csv
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torchvision.models import mobilenet_v3_small
+
+torch.manual_seed(0)
+table = pd.read_csv(sys.argv[1])
+pixels = np.stack([np.asarray(Image.open(Path(sys.argv[1]).parent / path)) for path in table["path"]])
+x = torch.from_numpy(pixels)[:, None].float().div(255).expand(-1, 3, -1, -1)
+y = torch.tensor(table["label"].to_numpy(), dtype=torch.float32)
+train = torch.tensor(np.flatnonzero(table["split"] == "train"))
+network = mobilenet_v3_small(num_classes=1)
+adam = torch.optim.Adam(network.parameters(), 1e-3)
+weight = (1 - y[train].mean()) / y[train].mean()
+for _ in range(3):
+    for batch in train[torch.randperm(len(train))].split(32):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            network(x[batch])[:, 0], y[batch], pos_weight=weight
+        )
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+with torch.inference_mode():
+    probability = torch.cat([network.eval()(part)[:, 0].sigmoid() for part in x.split(64)])
+table[["split", "image_id"]].assign(probability=probability).to_csv(sys.argv[2], index=False)

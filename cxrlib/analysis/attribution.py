@@ -5,8 +5,7 @@ same when the weights are replaced by random ones explains the image and not the
 """
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,71 +15,66 @@ import pandas as pd
 import torch
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from safetensors.torch import load_file
 from scipy.stats import rankdata
-from torch import Tensor, nn
+from torch import nn
 
+from cxrlib.analysis.cross_fitting import fitted, settings, tasks
+from cxrlib.analysis.sentences import count, estimate
+from cxrlib.analysis.shortcuts.probes import mean_over_classes
+from cxrlib.analysis.shortcuts.sample import eligible, load
+from cxrlib.data.editions import Edition
+from cxrlib.data.masks import has_mask, lung_masks
+from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.networks.classifier import Classifier, build_network
-from cxrlib.records.record import Record
-from cxrlib.training.runs import checkpoint_path
+from cxrlib.images.store import open_store
+from cxrlib.names import name
+from cxrlib.networks.classifier import Classifier
+from cxrlib.records.analyses import recorded_analysis
 
 Maps = npt.NDArray[np.float32]
 Explain = Callable[[nn.Module, npt.NDArray[np.uint8]], Maps]
 AGREEMENT = 0.5
 """Largest median rank correlation between a map and that of wholly random weights at which a method passes the check."""
+PER_CLASS, CHECKED = 40, 8
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A trained network that is to be explained: `network` with a `trunk`, what to call it, the size of its images."""
+    """A trained network, images of `samples` that it did not see, and their lungs, bool [N, S, S]."""
 
-    network: nn.Module
-    title: str
-    image_size: int
+    network: Classifier
+    samples: Samples
+    lungs: npt.NDArray[np.bool_]
 
 
-class LinearOnTrunk(nn.Module):
-    """A linear classifier on the averaged feature map of a frozen trunk: logits [B, 2] of images [B, 1, S, S].
+@recorded_analysis("map_randomisation", needs_images=True, tolerance=0.5)
+def map_randomisation(edition: Edition, checked: int = CHECKED, epochs: int = 10) -> pd.DataFrame:
+    """`randomisation_check` of the network of `explained` on `checked` of its images."""
+    found = explained(edition, epochs=epochs)
+    some = np.linspace(0, len(found.samples) - 1, min(checked, len(found.samples))).astype(int)
+    return randomisation_check(found.network, found.samples.pixels[some])
 
-    Its class activation map is exact: the logit is the average of the map plus a constant.
+
+@recorded_analysis("lung_shares", needs_images=True, tolerance=0.5)
+def lung_shares(edition: Edition, per_class: int = PER_CLASS, epochs: int = 10) -> pd.DataFrame:
+    """`inside_lungs` of every image of `explained`, with image_id, label and component."""
+    found = explained(edition, per_class, epochs)
+    shares = inside_lungs(grad_cam(found.network, found.samples.pixels), found.lungs)
+    return pd.concat([found.samples.table[["image_id", "label", "component"]], shares], axis=1)
+
+
+def explained(edition: Edition, per_class: int = PER_CLASS, epochs: int = 10) -> Explained:
+    """The first cross-fitted network and, of the images that it did not see, at most `per_class` of each class with a lung mask.
+
+    Read from the cache, or trained now (a minute). Raises DataError where no such image has a mask.
     """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: Classifier, weight: npt.ArrayLike, bias: float) -> None:
-        super().__init__()
-        self.trunk, self.normalise = copy.deepcopy(network.trunk), network.normalise
-        self.register_buffer("mean", network.mean.clone())
-        self.register_buffer("std", network.std.clone())
-        values = torch.as_tensor(np.asarray(weight), dtype=torch.float32)
-        self.head = nn.Linear(len(values), 2)
-        with torch.no_grad():
-            self.head.weight.copy_(torch.stack([torch.zeros_like(values), values]))
-            self.head.bias.copy_(torch.tensor([0.0, bias]))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, 2]; the first is 0."""
-        colour = images.expand(-1, 3, -1, -1)
-        colour = (colour - self.mean) / self.std if self.normalise else colour
-        return self.head(self.trunk(colour).mean(dim=(2, 3)))
-
-
-def recorded_network(records: Sequence[Record]) -> Explained | None:
-    """The network of the first record whose trained weights are in the cache, clean protocol first; None where none is."""
-    for record in sorted(records, key=lambda r: (r.config.protocol != "clean", r.key)):
-        path = checkpoint_path(record.key)
-        if not path.is_file():
-            continue
-        c = record.config
-        normalise = c.pretraining == "imagenet" and c.rules.normalisation == "weights"
-        network = build_network(c.model, c.image_size, c.seed, normalise=normalise)
-        network.load_state_dict(load_file(path))
-        weight = "no β" if c.beta is None else f"β = {c.beta:g}"
-        title = f"recorded {c.model}, {c.pretraining} weights, cohort {c.cohort}, {weight}, protocol {c.protocol}, seed {c.seed}"
-        return Explained(network.eval(), title, c.image_size)
-    return None
+    task, config = tasks(eligible(edition), seed=0)[0], settings(edition, 0, epochs)
+    rows = task.test[has_mask(task.test)]
+    rows = rows.sample(frac=1, random_state=0).groupby("label").head(per_class).sort_values(["label", "image_id"])
+    if rows.empty:
+        raise DataError("none of the images has a lung mask: their share inside the lungs is not known.")
+    samples = load(rows.reset_index(drop=True), open_store(edition.images, config.image_size))
+    return Explained(fitted(edition, task, config), samples, lung_masks(samples.table, config.image_size))
 
 
 def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16) -> Maps:
@@ -101,31 +95,18 @@ def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16)
 
 
 def randomised(network: nn.Module, stage: int, seed: int = 0) -> nn.Module:
-    """A copy whose head and last `stage` blocks of the trunk have random weights (0: the head alone; -1: nothing).
+    """A copy whose head and last `stage` blocks of the trunk have random weights (0: the head alone).
 
     Each tensor is drawn from a normal distribution with its own mean and standard deviation, so that activations keep
     their order of magnitude; the cascade runs from the output to the input, as in Adebayo et al. (2018).
     """
-    changed = copy.deepcopy(network)
-    if stage < 0:
-        return changed
+    changed, generator = copy.deepcopy(network), torch.Generator().manual_seed(seed)
     blocks = _blocks(changed)
-    chosen = [cast(nn.Module, changed.head), *(blocks[len(blocks) - stage :] if stage else [])]
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in chosen:
-            for value in module.parameters():
-                spread = value.std().item() if value.numel() > 1 else abs(value.item()) or 1.0
-                spread = spread if spread > 0 and math.isfinite(spread) else 1.0
-                drawn = torch.randn(value.shape, generator=generator) * spread + value.mean()
-                value.copy_(drawn)
+    for module in (cast(nn.Module, changed.head), *blocks[len(blocks) - stage :]):
+        for value in module.parameters():
+            drawn = torch.randn(value.shape, generator=generator)
+            value.data = drawn * value.std(correction=0) + value.mean()
     return changed
-
-
-def stages(network: nn.Module) -> list[int]:
-    """Depths of the cascade: the head, a third, two thirds and all of the trunk's blocks that have weights."""
-    n = len(_blocks(network))
-    return sorted({0, max(n // 3, 1), max(2 * n // 3, 1), n})
 
 
 def randomisation_check(
@@ -133,36 +114,31 @@ def randomisation_check(
 ) -> pd.DataFrame:
     """Rank correlation of each image's map with that of a network randomised ever deeper.
 
-    Columns: stage (blocks randomised besides the head), share (of the trunk's blocks), image, correlation (Spearman, over pixels; NaN where
-    one of the two maps is constant).
+    The depths are the head, a third, two thirds and all of the trunk's blocks that have weights. Columns: stage (blocks
+    randomised besides the head), share (of the trunk's blocks), image, correlation (Spearman, over pixels; NaN where one of
+    the two maps is constant).
     """
-    before = explain(network, pixels)
-    rows = []
-    for stage in stages(network):
+    before, n, rows = explain(network, pixels), len(_blocks(network)), []
+    for stage in sorted({0, max(n // 3, 1), max(2 * n // 3, 1), n}):
         after = explain(randomised(network, stage, seed), pixels)
         for image, (a, b) in enumerate(zip(before, after, strict=True)):
-            share = stage / len(_blocks(network))
-            rows.append({"stage": stage, "share": share, "image": image, "correlation": rank_correlation(a, b)})
+            rows.append({"stage": stage, "share": stage / n, "image": image, "correlation": rank_correlation(a, b)})
     return pd.DataFrame(rows)
 
 
-def passes(check: pd.DataFrame) -> bool:
-    """Whether the maps of wholly random weights differ: median correlation at the last stage at most `AGREEMENT`.
+def last_stage(check: pd.DataFrame) -> tuple[float, int]:
+    """Median correlation where all weights are random, and of how many maps: NaN and 0 where every map there is constant.
 
-    Raises DataError where every map there is constant: then nothing can be said.
+    The method passes the check if the median is at most `AGREEMENT` in size.
     """
     last = check.loc[check["stage"] == check["stage"].max(), "correlation"].dropna()
-    if last.empty:
-        raise DataError("every map of the random network is constant: use more images or another seed.")
-    return bool(last.abs().median() <= AGREEMENT)
+    return float(last.median()), len(last)
 
 
 def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Spearman's correlation of two maps over their pixels; NaN if one of them is constant."""
-    x, y = rankdata(np.asarray(a).ravel()), rankdata(np.asarray(b).ravel())
-    if x.std() == 0 or y.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+    x, y = rankdata(np.ravel(a)), rankdata(np.ravel(b))
+    return float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else float("nan")
 
 
 def inside_lungs(maps: Maps, lungs: npt.NDArray[np.bool_]) -> pd.DataFrame:
@@ -179,32 +155,33 @@ def inside_lungs(maps: Maps, lungs: npt.NDArray[np.bool_]) -> pd.DataFrame:
     return pd.DataFrame({"attribution": share, "area": area, "ratio": share / area})
 
 
-def mean_interval(
-    values: npt.ArrayLike, groups: npt.ArrayLike, draws: int = 1000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean of `values` without NaN, and its 95 % percentile interval over components drawn with replacement."""
-    x, names = np.asarray(values, np.float64), np.asarray(groups)
-    x, names = x[~np.isnan(x)], names[~np.isnan(x)]
-    if not len(x):
-        return float("nan"), float("nan"), float("nan")
-    _, member = np.unique(names, return_inverse=True)
-    total, size = np.bincount(member, x), np.bincount(member)
-    weights = np.random.default_rng(seed).multinomial(len(size), np.full(len(size), 1 / len(size)), size=draws)
-    low, high = np.quantile((weights @ total) / (weights @ size), (0.025, 0.975))
-    return float(x.mean()), float(low), float(high)
-
-
-def lung_table(shares: pd.DataFrame, labels: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0) -> pd.DataFrame:
-    """`inside_lungs` averaged by class: class, images, blank (maps of zeros), quantity, mean, low, high."""
-    names = np.where(np.asarray(labels) == 1, "COVID-19", "non-COVID")
+def lung_table(shares: pd.DataFrame) -> pd.DataFrame:
+    """`lung_shares` averaged by class: class, images, blank (maps of zeros), then a row a quantity with mean, low, high."""
     rows = []
-    for name in ("COVID-19", "non-COVID"):
-        chosen = names == name
-        for quantity in ("attribution", "area", "ratio") if chosen.any() else ():
-            mean, low, high = mean_interval(shares.loc[chosen, quantity], np.asarray(groups)[chosen], seed=seed)
-            counts = {"images": int(chosen.sum()), "blank": int(shares.loc[chosen, "attribution"].isna().sum())}
-            rows.append({"class": name, **counts, "quantity": quantity, "mean": mean, "low": low, "high": high})
+    for label, part in shares.groupby("label"):
+        known = part.dropna(subset="attribution")
+        counts = {"class": name(label), "images": len(part), "blank": len(part) - len(known)}
+        for quantity in ("attribution", "area", "ratio") if len(known) else ():
+            mean, low, high = mean_over_classes(known[quantity], np.zeros(len(known)), known["component"])
+            rows.append({**counts, "quantity": quantity, "mean": mean, "mean_low": low, "mean_high": high})
     return pd.DataFrame(rows)
+
+
+def sentence(check: pd.DataFrame, shares: pd.DataFrame) -> str:
+    """What the check and the lungs' share say, in two sentences; check: `map_randomisation`, shares: `lung_shares`."""
+    median, maps = last_stage(check)
+    first = "With all weights random every map is constant, so the check cannot be read."
+    if maps:
+        first = (
+            f"With all weights random the median rank correlation with the map of the trained network is {median:.2f} over "
+            f"{count(maps, 'image')}, so the method {'passes' if abs(median) <= AGREEMENT else 'fails'} the check (it passes at "
+            f"{AGREEMENT:g} or less in size)."
+        )
+    known = shares.dropna(subset="ratio")
+    if known.empty:
+        return f"{first} Every map is zero, so none has a share inside the lungs."
+    ratio = estimate(*mean_over_classes(known["ratio"], np.zeros(len(known)), known["component"]), digits=2)
+    return f"{first} Inside the lungs the maps weigh {ratio} times what their area would give."
 
 
 def _blocks(network: nn.Module) -> list[nn.Module]:
@@ -214,23 +191,3 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
 
 def _children(network: nn.Module) -> list[nn.Module]:
     return list(cast(nn.Module, network.trunk).children())
-
-
-def sentence(check: pd.DataFrame, shares: pd.DataFrame, groups: npt.ArrayLike) -> str:
-    """What the check and the lungs' share say, in two sentences; check: `randomisation_check`, shares: `inside_lungs`."""
-    last = check.loc[check["stage"] == check["stage"].max(), "correlation"]
-    known = last.dropna()
-    if known.empty:
-        first = "With all weights random every map is constant, so the check cannot be read."
-    else:
-        word = "passes" if passes(check) else "fails"
-        first = (
-            f"With all weights random the median rank correlation with the map of the trained network is {known.median():.2f} "
-            f"over {len(known)} images, so the method {word} the check (it passes at {AGREEMENT:g} or less in size)."
-        )
-    mean, low, high = mean_interval(shares["ratio"], groups)
-    if math.isnan(mean):
-        return f"{first} Every map is zero, so none has a share inside the lungs."
-    return (
-        f"{first} Inside the lungs the maps weigh {mean:.2f} [{low:.2f}, {high:.2f}] times what their area would give."
-    )

@@ -28,7 +28,7 @@ from cxrlib.storage import atomic_path, digest
 from cxrlib.training.configure import run_config
 from cxrlib.training.train import predict, train
 
-FOLDS, SEEDS = 5, (0, 1, 2, 3, 4)
+FOLDS, SEEDS = 5, (0, 1, 2)
 OTHERS = 300  # negatives of each source without COVID-19, at most
 CROSS_FITTED, EXTERNAL = "cross-fitted", "external"
 COLUMNS = ["design", "seed", "fold", "image_id", "source", "component", "label", "logit"]
@@ -95,19 +95,23 @@ def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
     negative = counts.index[counts["covid"] == 0]
     others = rows[rows["source"].isin(negative)].sample(frac=1, random_state=0).groupby("source").head(OTHERS)
     pool = pd.concat([rows[rows["source"].isin(both)], others]).sort_values("image_id").reset_index(drop=True)
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    folds = list(splitter.split(pool, pool["source"] + pool["label"], pool["component"]))
+    folds = _folds(pool, seed)
     found = [Task(CROSS_FITTED, seed, k, pool.iloc[a], pool.iloc[b]) for k, (a, b) in enumerate(folds)]
 
     main = pool[pool["source"].isin(both)]["source"].value_counts().idxmax()
     known = [main, *negative]
     unseen = rows[~rows["source"].isin(known)]
     if len(unseen):
-        held = pool.iloc[folds[0][1]]
+        held = pool.iloc[_folds(pool, 0)[0][1]]  # the same images for every seed
         test = pd.concat([unseen, held[held["source"].isin(negative)]]).reset_index(drop=True)
         seen = pool[pool["source"].isin(known) & ~pool["component"].isin(test["component"])]
         found.append(Task(EXTERNAL, seed, -1, seen, test))
     return found
+
+
+def _folds(pool: pd.DataFrame, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return list(splitter.split(pool, pool["source"] + pool["label"], pool["component"]))
 
 
 def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:

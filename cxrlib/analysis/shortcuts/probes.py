@@ -139,26 +139,27 @@ def origin_probe(features: Mapping[str, Floats], sample: Samples, seed: int = 0)
     rows = []
     for name, values in features.items() if len(names) > 1 else ():
         right = out_of_fold(values[chosen], code, part["component"], seed).argmax(axis=1) == code
-        bacc, low, high = mean_recall(code, right, part["component"].to_numpy(), seed)
+        bacc, low, high = mean_over_classes(right, code, part["component"], seed)
         counts = {"input": name, "images": len(part), "covid": 0, "origins": len(names)}
         rows.append({**counts, "bacc": bacc, "bacc_low": low, "bacc_high": high, "chance": 1 / len(names)})
     return pd.DataFrame(rows).reindex(columns=[*COLUMNS, "origins", "chance"])
 
 
-def mean_recall(
-    code: npt.NDArray[np.int64],
-    right: npt.NDArray[np.bool_],
-    groups: npt.NDArray[np.int64],
-    seed: int = 0,
-    draws: int = 500,
+def mean_over_classes(
+    values: npt.ArrayLike, classes: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0, draws: int = 500
 ) -> tuple[float, float, float]:
-    """Mean recall over classes and its 95 % percentile interval, components drawn with replacement within each class."""
+    """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high).
+
+    Components (`groups`) are drawn with replacement within each class; for `values` that say whether a prediction is right
+    the mean is the balanced accuracy. All are [N].
+    """
+    x, class_, group = np.asarray(values, np.float64), np.asarray(classes), np.asarray(groups)
     generator, drawn, plain = np.random.default_rng(seed), [], []
-    for k in np.unique(code):
-        _, member = np.unique(groups[code == k], return_inverse=True)
-        hits, sizes = np.bincount(member, right[code == k]), np.bincount(member)
-        weights = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws)
-        drawn.append((weights @ hits) / (weights @ sizes))
-        plain.append(right[code == k].mean())
+    for name in np.unique(class_):
+        _, member = np.unique(group[class_ == name], return_inverse=True)
+        total, size = np.bincount(member, x[class_ == name]), np.bincount(member)
+        weights = generator.multinomial(len(size), np.full(len(size), 1 / len(size)), size=draws)
+        drawn.append((weights @ total) / (weights @ size))
+        plain.append(x[class_ == name].mean())
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
     return float(np.mean(plain)), float(low), float(high)

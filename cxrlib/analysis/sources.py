@@ -1,0 +1,184 @@
+"""Does it detect COVID-19 or the data source? The study's records, the cross-fitted networks, and what could be shown at all.
+
+Pairs of images from one source cannot be ranked by reading the source; negatives of different sources cannot be told apart
+by reading the disease (`evaluation.sources`). Even within a source the projection (PA or AP) can stand for the label, so it
+is held fixed as well.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from cxrlib.analysis.cross_fitting import CROSS_FITTED
+from cxrlib.config import IDENTITY
+from cxrlib.evaluation.sources import within_source
+from cxrlib.records.record import Record
+
+MEASURES = {
+    "overall": "all pairs",
+    "within_source": "pairs of one source",
+    "within_projection": "pairs of one source and projection",
+    "source_among_negatives": "COVID-19's source, among negatives",
+}
+RUNS = ("cohort", "model", "head", "pretraining", "loss", "protocol", "beta")
+ALPHA, POWER = 0.05, 0.8
+USEFUL = (0.6, 0.7, 0.8)
+PRESENT = (40, 23)  # COVID-19 and other images of the one source with both classes in a test set of the study
+
+
+def measure(rows: pd.DataFrame, logits: npt.ArrayLike, what: str, draws: int = 1000) -> dict[str, Any]:
+    """One of `MEASURES` as `evaluation.sources.KEYS`; only pairs of one `stratum` are compared.
+
+    rows: [N], with label (0, 1), source, component, stratum, and projection where it is asked for; logits: [N, S], a column a
+    training seed.
+    """
+    target, stratum = (rows["label"] == 1).to_numpy(), rows["stratum"].astype(str)
+    chosen = np.full(len(rows), True)
+    if what == "source_among_negatives":
+        target, chosen = rows["source"].isin(rows.loc[target, "source"]).to_numpy(), ~target
+    elif what != "overall":
+        stratum = stratum + " " + rows["source"].astype(str)
+    if what == "within_projection":
+        stratum, chosen = stratum + " " + rows["projection"].astype(str), rows["projection"].notna().to_numpy()
+    group = rows["component"].to_numpy()
+    return within_source(target[chosen], np.asarray(logits)[chosen], stratum[chosen], group[chosen], draws)
+
+
+def projections(images: pd.DataFrame) -> pd.Series:
+    """'AP' or 'PA' of each image by its `image_id`, missing where the publisher states neither."""
+    view = images.set_index("image_id")["view"]
+    return view.where(view == "PA", view.where(view.str.startswith("AP", na=False)).str[:2])
+
+
+def cross_fitted(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """The figures of `cross_fitting.cross_fitting`, a row a design, group of sources and measure.
+
+    images: the edition's, for the projections. Columns: design, sources, measure, value with its interval over components and
+    seeds, least and most of a single seed, positives, negatives, seeds. The cross-fitted images are shown together and for
+    each source with both classes; the external ones for each source with COVID-19, against its own negatives or, where it
+    has none, those of the sources without COVID-19.
+    """
+    rows, view = [], projections(images)
+    for design, part in table.groupby("design", sort=True):
+        wide = part.pivot_table(index="image_id", columns="seed", values="logit").dropna()
+        first = part.drop_duplicates("image_id").set_index("image_id").loc[wide.index].assign(stratum="all")
+        first["projection"] = view.reindex(first.index)
+        covid = sorted(set(first.loc[first["label"] == 1, "source"]))
+        groups = [("all", first["source"].notna(), tuple(MEASURES))] if design == CROSS_FITTED else []
+        for source in covid:
+            its = first["source"] == source
+            if set(first.loc[its, "label"]) == {0, 1}:
+                groups.append((source, its, ("within_source", "within_projection")))
+            elif design != CROSS_FITTED:
+                groups.append((source, its | ~first["source"].isin(covid), ("overall",)))
+        for title, chosen, measures in groups:
+            shown, logits = first[chosen], wide.to_numpy()[chosen]
+            for what in measures:
+                found = measure(shown, logits, what)
+                each = [measure(shown, column, what, draws=1)["value"] for column in logits.T]
+                spread = (
+                    {"least": min(each), "most": max(each), "seeds": len(each)} if found["value"] is not None else {}
+                )
+                rows.append({"design": design, "sources": title, "measure": what, **found, **spread})
+    return pd.DataFrame(rows).rename(columns={"low": "value_low", "high": "value_high"})
+
+
+def projection_alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of "it is an AP image" for COVID-19 within each source with both classes: what the projection alone is worth.
+
+    rows: `shortcuts.sample.eligible`. Columns: source, positives, negatives, value with its interval by component.
+    """
+    view = projections(rows).reindex(rows["image_id"]).to_numpy()
+    known = rows[pd.notna(view)].assign(ap=(view[pd.notna(view)] == "AP").astype(float))
+    found = {
+        source: within_source(part["label"] == "covid", part["ap"], part["source"], part["component"])
+        for source, part in known.groupby("source")
+    }
+    table = pd.DataFrame(
+        [{"source": source, **values} for source, values in found.items() if values["value"] is not None]
+    )
+    return table.rename(columns={"low": "value_low", "high": "value_high"}).drop(columns="sources")
+
+
+def of_records(records: Sequence[Record]) -> pd.DataFrame:
+    """The figures of recorded runs, a row a setting: `RUNS`, runs, degenerate, overall, within_source with its interval over
+    components and seeds, source_among_negatives.
+
+    Runs of one setting differ in `draw_seed` and `seed` alone; only runs on the same draw of the test images share pairs.
+    Networks that learned nothing are counted and left out; a setting of such alone has no row.
+    """
+    groups: dict[Any, list[Record]] = {}
+    for record in records:
+        setting = tuple(getattr(record.config, field) for field in IDENTITY if field not in ("seed", "draw_seed"))
+        groups.setdefault((setting, record.inputs["data"]), []).append(record)
+    rows = []
+    for group in groups.values():
+        sound = [record for record in group if record.degenerate is None]
+        if not sound:
+            continue
+        within = _over_draws(sound)
+        means = {
+            "overall": np.mean([record.metrics["test"]["auroc"] for record in sound]),
+            "within_source": within["value"], "within_source_low": within["low"], "within_source_high": within["high"],
+            "source_among_negatives": np.mean(
+                [record.metrics["source_among_negatives"]["value"] or np.nan for record in sound]
+            ),
+        }  # fmt: skip
+        shown = {field: getattr(sound[0].config, field) for field in RUNS}
+        rows.append({**shown, "runs": len(sound), "degenerate": len(group) - len(sound), **means})
+    table = pd.DataFrame(rows, columns=[*RUNS, "runs", "degenerate", "overall", "within_source", "within_source_low", "within_source_high", "source_among_negatives"])  # fmt: skip
+    return table.sort_values([*RUNS], key=lambda column: column.astype(str), ignore_index=True)
+
+
+def _over_draws(records: Sequence[Record]) -> dict[str, Any]:
+    """`measure` within source of runs of one setting, each draw of the test images a stratum with its own seeds."""
+    draws: dict[int, list[Record]] = {}
+    for record in records:
+        draws.setdefault(record.config.draw_seed, []).append(record)
+    seeds = min(len(part) for part in draws.values())
+    frames, logits = [], []
+    for draw, part in draws.items():
+        tests = [record.test().sort_values("image_id") for record in part[:seeds]]
+        frames.append(tests[0].assign(stratum=draw))
+        logits.append(np.column_stack([test["logit"] for test in tests]))
+    return measure(pd.concat(frames, ignore_index=True), np.concatenate(logits), "within_source", draws=400)
+
+
+def standard_error(auroc: float, positives: float, negatives: float) -> float:
+    """Standard error of an AUROC for independent images (Hanley and McNeil, 1982, negative-exponential model)."""
+    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    spread = auroc * (1 - auroc) + (positives - 1) * (q1 - auroc**2) + (negatives - 1) * (q2 - auroc**2)
+    return float(np.sqrt(spread / (positives * negatives)))
+
+
+def power(auroc: float, positives: float, negatives: float, sources: int = 1) -> float:
+    """Chance that a two-sided test at `ALPHA` tells a true AUROC above 1/2 from 1/2, with as many images in each of `sources`."""
+    null, true = (standard_error(a, positives, negatives) / np.sqrt(sources) for a in (0.5, auroc))
+    return float(norm.cdf((auroc - 0.5 - norm.isf(ALPHA / 2) * null) / true))
+
+
+def detectable(positives: float, negatives: float, sources: int = 1) -> float:
+    """The AUROC above 1/2 that is shown with a power of `POWER`."""
+    return float(brentq(lambda a: power(a, positives, negatives, sources) - POWER, 0.5 + 1e-6, 1 - 1e-6))
+
+
+def needed(auroc: float, negatives_per_positive: float = 1.0) -> tuple[int, int]:
+    """Positives and negatives of one source that show `auroc` with a power of `POWER`, one image a patient."""
+    found = brentq(lambda p: power(auroc, p, p * negatives_per_positive) - POWER, 2, 1e6)
+    return ceil(found), ceil(found * negatives_per_positive)
+
+
+def needed_table() -> pd.DataFrame:
+    """What shows each of `USEFUL`: auroc, positives and negatives of one source (balanced), and sources like the present one."""
+    rows = []
+    for auroc in USEFUL:
+        positives, negatives = needed(auroc)
+        sources = next(k for k in range(1, 1000) if power(auroc, *PRESENT, k) >= POWER)
+        rows.append({"auroc": auroc, "positives": positives, "negatives": negatives, "sources of 40 + 23": sources})
+    return pd.DataFrame(rows)

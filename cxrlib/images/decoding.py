@@ -27,6 +27,9 @@ PHANTOM = "phantom:"
 
 PHANTOM_SIZE = 256  # pixels a side at which `read_raw` renders a generated image
 
+MOST_ASPECT = 10  # longer side over shorter
+MOST_EQUAL = 0.98  # share of preprocessed pixels of one grey level
+
 _ALPHA_MODES = {"P", "PA", "L", "LA", "La", "RGB", "RGBA", "RGBa"}  # modes Pillow can convert to RGBA
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's conversion to grey
 
@@ -133,9 +136,14 @@ def thumbnails(pixels: np.ndarray, size: int) -> np.ndarray:
 def preprocess(image: np.ndarray, size: int) -> np.ndarray:
     """Grey [H, W] in any units -> uint8 [size, size]: min-max, resize, round (section VI.A).
 
-    Raises QuarantineError for a constant image.
+    Raises QuarantineError for an image without a picture in it: constant, nearly so, or a strip.
     """
-    return to_uint8(resize(min_max(image), size))
+    if max(image.shape) > MOST_ASPECT * min(image.shape):
+        raise QuarantineError("a strip, not a picture")
+    pixels = to_uint8(resize(min_max(image), size))
+    if np.bincount(pixels.ravel()).max() > MOST_EQUAL * pixels.size:
+        raise QuarantineError("nearly constant image")
+    return pixels
 
 
 def _grey(image: Image.Image) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cxrlib.errors import DataError
-from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, resize, to_uint8
+from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, resize, thumbnails, to_uint8
 
 RAMP = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 
@@ -25,7 +25,7 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 
 def reason_of(content: bytes) -> str:
     with pytest.raises(QuarantineError) as caught:
-        preprocess(decode(content), 8)
+        preprocess(decode(content), 16)
     return caught.value.reason
 
 
@@ -120,6 +120,13 @@ def test_reasons_of_bad_files() -> None:
     assert reason_of(encoded(Image.fromarray(hollow), "TIFF")) == "pixels that are not finite"
 
 
+def test_files_without_a_picture_in_them() -> None:
+    strip, dot = np.tile(RAMP[:1], (1, 50)), np.zeros((64, 64), np.uint8)
+    dot[20, 20] = 255
+    assert reason_of(encoded(Image.fromarray(strip))) == "a strip, not a picture"
+    assert reason_of(encoded(Image.fromarray(dot))) == "nearly constant image"
+
+
 def test_an_image_bomb_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(Image.fromarray(RAMP))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
@@ -147,7 +154,7 @@ def test_preprocessing_ignores_gain_and_offset(image: np.ndarray, gain: float, o
     """Min-max first makes the result independent of any linear change of the file's units."""
     if image.min() == image.max():
         return
-    one, other = preprocess(image, 16), preprocess(image * gain + offset, 16)
+    one, other = (to_uint8(resize(min_max(units), 16)) for units in (image, image * gain + offset))
     assert np.abs(one.astype(int) - other).max() <= 1
 
 
@@ -169,6 +176,15 @@ def test_resize_is_antialiased_and_squashes_the_aspect() -> None:
     np.testing.assert_allclose(small[:, 2:-2], 0.5, atol=0.05)
     ramp = np.repeat(np.linspace(0, 1, 90, dtype=np.float32)[:, None], 30, axis=1)
     assert np.all(np.diff(resize(ramp, 30)[:, 0]) > 0)
+
+
+def test_thumbnails_are_means_of_areas() -> None:
+    pixels = np.arange(2 * 12 * 12, dtype=np.uint8).reshape(2, 12, 12)
+    blocks = pixels.reshape(2, 4, 3, 4, 3).mean(axis=(2, 4)) / 255
+    np.testing.assert_allclose(thumbnails(pixels, 4), blocks, atol=1e-6)
+    uneven = thumbnails(pixels, 5)
+    assert uneven.shape == (2, 5, 5) and uneven.dtype == np.float32
+    np.testing.assert_allclose(uneven.mean(), pixels.mean() / 255, atol=1e-6)
 
 
 @given(st.integers(0, 255))

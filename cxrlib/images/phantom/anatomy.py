@@ -144,12 +144,13 @@ def opacity(finding: str, chest: Thorax, rng: np.random.Generator) -> tuple[Fiel
 
 
 def _ground_glass(chest: Thorax, noise: Field, rng: np.random.Generator) -> Field:
-    severity = rng.beta(1.6, 2.2)  # many are faint
-    out = (0.10 + 0.16 * severity) * chest.periphery**1.5 * np.clip(1.4 * chest.height - 0.15, 0, 1)
-    for _ in range(int(rng.integers(3, 8))):
-        cx, cz, spread = _side(rng) * rng.uniform(5.5, 11.5), rng.normal(3.5, 3.5), rng.uniform(1.0, 2.8)
+    severity = rng.beta(2.0, 2.0)
+    out = (0.20 + 0.30 * severity) * chest.periphery**1.5 * np.clip(1.4 * chest.height - 0.15, 0, 1)
+    for k in range(int(rng.integers(4, 9))):
+        side = 1 if k % 2 else -1  # both lungs
+        cx, cz, spread = side * rng.uniform(5.5, 11.5), rng.normal(3.5, 3.0), rng.uniform(1.2, 3.0)
         blob = np.exp(-(((chest.x - cx) / spread) ** 2) - ((chest.z - cz) / (1.4 * spread)) ** 2)
-        out = out + (0.12 + 0.45 * severity) * rng.uniform(0.4, 1.0) * blob * (0.45 + 0.55 * chest.periphery)
+        out = out + (0.25 + 0.45 * severity) * rng.uniform(0.5, 1.0) * blob * (0.45 + 0.55 * chest.periphery)
     return out * np.clip(1 + 0.45 * noise, 0.15, 2)
 
 

@@ -1,4 +1,4 @@
-"""Figures of the chapter on running the study: what a cell cost, and the grid on more GPUs."""
+"""Figure of the chapter on the whole study: what a cell takes, and the grid on several workers."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -6,41 +6,27 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from cxrlib.figures.style import PALETTE
+from cxrlib.names import name
 
 
-def plot_costs(table: pd.DataFrame) -> Figure:
-    """Wall time, training speed and peak memory of every recorded cell by network (`scaling.costs`)."""
-    panels = {
-        "minutes": ("wall_s", 60.0),
-        "training images a second": ("images_per_s", 1.0),
-        "peak memory (GiB)": ("peak_memory_mib", 1024.0),
-    }
-    figure, axes = plt.subplots(1, len(panels), figsize=(10.0, 3.4), layout="constrained")
-    for axis, (label, (column, unit)) in zip(axes, panels.items(), strict=True):
-        if len(table):
-            values = table.assign(shown=table[column] / unit)
-            sns.stripplot(values, x="model", y="shown", hue="machine", ax=axis, legend=axis is axes[0], size=6)
-            axis.set_ylim(bottom=0)
-        else:
-            axis.text(0.5, 0.5, "no run recorded", transform=axis.transAxes, ha="center")
-        axis.set(xlabel="", ylabel="", title=label)
-    if len(table):
-        sns.move_legend(axes[0], "best", title=None, fontsize="x-small")
-    return figure
-
-
-def plot_scaling(table: pd.DataFrame) -> Figure:
-    """Hours for the grid over the number of GPUs, beside perfect division of the work (`scaling.scaling`)."""
-    figure, axis = plt.subplots(figsize=(6.5, 4.0))
-    if len(table):
-        work = float(table["hours"].iloc[0]) * float(table["gpus"].iloc[0])
-        axis.plot(
-            table["gpus"], work / table["gpus"], color=PALETTE["grey"], linestyle="--", label="work shared evenly"
-        )
-        axis.plot(table["gpus"], table["hours"], color=PALETTE["blue"], marker="o", label="computed schedule")
-        axis.set(xscale="log", yscale="log")
-        axis.legend()
+def plot_cost(costs: pd.DataFrame, hours: pd.DataFrame) -> Figure:
+    """Minutes of every recorded cell by network (`scaling.costs`), and hours of the grid by workers (`scaling.hours`)."""
+    figure, (cells, grid) = plt.subplots(1, 2, figsize=(10.0, 3.8), layout="constrained")
+    if len(costs):
+        shown = costs.assign(minutes=costs["seconds"] / 60, network=costs["model"].map(name))
+        sns.stripplot(shown, x="network", y="minutes", hue="machine", ax=cells, size=4, alpha=0.7)
+        cells.set_yscale("log")
+        sns.move_legend(cells, "lower center", bbox_to_anchor=(0.5, 1.1), title=None, fontsize="x-small")
+        work = hours["hours"].iloc[0] * hours["workers"].iloc[0]
+        even = work / hours["workers"]
+        grid.plot(hours["workers"], even, color=PALETTE["grey"], linestyle="--", label="work shared evenly")
+        grid.plot(hours["workers"], hours["hours"], color=PALETTE["blue"], marker="o", label="and the longest chain")
+        grid.set(xscale="log", yscale="log", xticks=hours["workers"], xticklabels=hours["workers"])
+        grid.minorticks_off()
+        grid.legend(fontsize="small")
     else:
-        axis.text(0.5, 0.5, "no run recorded: nothing to compute from", transform=axis.transAxes, ha="center")
-    axis.set(xlabel="GPUs, each as fast as the machine of the records", ylabel="hours (computed, not run)")
+        for axis in (cells, grid):
+            axis.text(0.5, 0.5, "no run recorded", transform=axis.transAxes, ha="center")
+    cells.set(xlabel="", ylabel="minutes", title="one recorded cell")
+    grid.set(xlabel="workers, each as fast as the machines left", ylabel="hours", title="the whole grid, computed")
     return figure

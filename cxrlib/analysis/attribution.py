@@ -18,7 +18,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from scipy.stats import rankdata
 from torch import nn
 
-from cxrlib.analysis.cross_fitting import fitted, settings, tasks
+from cxrlib.analysis.cross_fitting import FOLDS, fitted, settings, tasks
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.analysis.shortcuts.probes import mean_over_classes
 from cxrlib.analysis.shortcuts.sample import eligible, load
@@ -35,7 +35,7 @@ Maps = npt.NDArray[np.float32]
 Explain = Callable[[nn.Module, npt.NDArray[np.uint8]], Maps]
 AGREEMENT = 0.5
 """Largest median rank correlation between a map and that of wholly random weights at which a method passes the check."""
-PER_CLASS, CHECKED = 40, 8
+PER_CLASS, CHECKED = 100, 24
 
 
 @dataclass(frozen=True)
@@ -48,45 +48,44 @@ class Explained:
 
 
 @recorded_analysis("map_randomisation", needs_images=True, tolerance=0.5)
-def map_randomisation(edition: Edition, checked: int = CHECKED, epochs: int = 10) -> pd.DataFrame:
-    """`randomisation_check` of the network of `explained` on `checked` of its images."""
-    found = explained(edition, epochs=epochs)
+def map_randomisation(edition: Edition, checked: int = CHECKED) -> pd.DataFrame:
+    """`randomisation_check` of the first cross-fitted network on `checked` of its images."""
+    found = explained(edition)
     some = np.linspace(0, len(found.samples) - 1, min(checked, len(found.samples))).astype(int)
     return randomisation_check(found.network, found.samples.pixels[some])
 
 
 @recorded_analysis("lung_shares", needs_images=True, tolerance=0.5)
-def lung_shares(edition: Edition, per_class: int = PER_CLASS, epochs: int = 10) -> pd.DataFrame:
-    """`inside_lungs` of every image of `explained`, with image_id, label and component."""
-    found = explained(edition, per_class, epochs)
-    shares = inside_lungs(grad_cam(found.network, found.samples.pixels), found.lungs)
-    return pd.concat([found.samples.table[["image_id", "label", "component"]], shares], axis=1)
+def lung_shares(edition: Edition, folds: int = FOLDS) -> pd.DataFrame:
+    """`inside_lungs` of every image with a lung mask, by the network that did not see it; with image_id, label, component."""
+    parts = []
+    for found in (explained(edition, fold) for fold in range(folds)):
+        shares = inside_lungs(grad_cam(found.network, found.samples.pixels), found.lungs)
+        parts.append(pd.concat([found.samples.table[["image_id", "label", "component"]], shares], axis=1))
+    return pd.concat(parts, ignore_index=True)
 
 
-def explained(edition: Edition, per_class: int = PER_CLASS, epochs: int = 10) -> Explained:
-    """The first cross-fitted network and, of the images that it did not see, at most `per_class` of each class with a lung mask.
+def explained(edition: Edition, fold: int = 0, per_class: int = PER_CLASS, epochs: int = 10) -> Explained:
+    """A cross-fitted network and at most `per_class` images of each class with a lung mask that it did not see.
 
     Read from the cache, or trained now (a minute). Raises DataError where no such image has a mask.
     """
-    task, config = tasks(eligible(edition), seed=0)[0], settings(edition, 0, epochs)
-    rows = task.test[has_mask(task.test)]
-    rows = rows.sample(frac=1, random_state=0).groupby("label").head(per_class).sort_values(["label", "image_id"])
+    task, config = tasks(eligible(edition), seed=0)[fold], settings(edition, 0, epochs)
+    rows = task.test[has_mask(task.test)].sample(frac=1, random_state=0).groupby("label").head(per_class)
     if rows.empty:
         raise DataError("none of the images has a lung mask: their share inside the lungs is not known.")
-    samples = load(rows.reset_index(drop=True), open_store(edition.images, config.image_size))
+    rows = rows.sort_values(["label", "image_id"]).reset_index(drop=True)
+    samples = load(rows, open_store(edition.images, config.image_size))
     return Explained(fitted(edition, task, config), samples, lung_masks(samples.table, config.image_size))
 
 
 def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16) -> Maps:
     """Grad-CAM of the COVID logit on the trunk's output, float32 [N, S, S] in [0, 1], for uint8 images [N, S, S].
 
-    Each map is scaled to its own least and largest value, as the grad-cam package does; a map without any positive
-    part is 0 everywhere. The network is left in evaluation mode.
+    Each map is scaled to its own least and largest value; one without any positive part is 0 everywhere.
     """
-    target = [_children(network)[-1]]
-    network.eval()
     parts = []
-    with GradCAM(network, target) as explainer:
+    with GradCAM(network.eval(), _blocks(network, weighted=False)[-1:]) as explainer:
         for start in range(0, len(pixels), batch):
             images = torch.as_tensor(pixels[start : start + batch]).float()[:, None] / 255
             targets = [ClassifierOutputTarget(1)] * len(images)
@@ -184,10 +183,7 @@ def sentence(check: pd.DataFrame, shares: pd.DataFrame) -> str:
     return f"{first} Inside the lungs the maps weigh {ratio} times what their area would give."
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
-    """Children of the trunk that have weights, from input to output."""
-    return [block for block in _children(network) if any(True for _ in block.parameters())]
-
-
-def _children(network: nn.Module) -> list[nn.Module]:
-    return list(cast(nn.Module, network.trunk).children())
+def _blocks(network: nn.Module, weighted: bool = True) -> list[nn.Module]:
+    """Children of the trunk from input to output; `weighted`: only those that have weights."""
+    children = cast(nn.Module, network.trunk).children()
+    return [block for block in children if list(block.parameters()) or not weighted]

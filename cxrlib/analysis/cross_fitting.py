@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from safetensors.torch import load_file, save_file
-from sklearn.model_selection import StratifiedGroupKFold
 
 from cxrlib.analysis.shortcuts.sample import adults, eligible, load
 from cxrlib.config import RunConfig
 from cxrlib.data.editions import Edition
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.samples import RunSamples, Samples, train_valid_split
 from cxrlib.errors import DataError
 from cxrlib.images.store import open_store
@@ -110,8 +110,7 @@ def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
 
 
 def _folds(pool: pd.DataFrame, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    return list(splitter.split(pool, pool["source"] + pool["label"], pool["component"]))
+    return grouped_folds(pool["source"] + pool["label"], pool["component"], FOLDS, seed)
 
 
 def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:

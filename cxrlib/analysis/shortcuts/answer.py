@@ -1,56 +1,92 @@
-"""The chapter's answer in two sentences, from its results alone."""
+"""The chapter's answer in two sentences, and those of its sections, from the results alone."""
 
 import pandas as pd
+
+from cxrlib.analysis.sentences import count, estimate, signed
+from cxrlib.analysis.shortcuts.probes import PANELS
+from cxrlib.analysis.sources import PRESENT, detectable, needed_table
 
 COHORT = "COVIDX-Ray-5K + COVID-ChestXray"  # the cohort of the paper's best rows, as Table I names it
 
 
-def overlap_sentence(overlap: pd.DataFrame, pairs: pd.DataFrame) -> str:
-    """What crosses from training to test, and what the recorded pairs of runs show of its effect.
+def answer(
+    records: pd.DataFrame, crossed: pd.DataFrame, overlap: pd.DataFrame, probes: pd.DataFrame
+) -> tuple[str, str]:
+    """The two sentences; records: `sources.of_records`, crossed: `sources.cross_fitted`."""
+    return source_sentence(records, crossed), leak_sentence(overlap, probes)
 
-    overlap: `overlap.training_overlap`; pairs: `overlap.against_clean`, or none.
-    """
+
+def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
+    """What is left of the ranking within one source, and how well the source itself is told."""
+    shown = crossed[(crossed["design"] == "cross-fitted") & (crossed["sources"] == "all")].set_index("measure")
+    within, projection, overall, among = (
+        shown.loc[what] for what in ("within_source", "within_projection", "overall", "source_among_negatives")
+    )
+    verdict = "more the source than the disease" if within["value_high"] < among["value_low"] else "both, inseparably"
+    recorded = "no recorded run shows it yet"
+    if len(records):
+        recorded = (
+            f"in {count(records['runs'].sum(), 'recorded run')} the AUROC is {records['overall'].mean():.3f} overall and "
+            f"{records['within_source'].mean():.3f} within the source"
+        )
+    return (
+        f"The networks detect {verdict}: an image scored by networks that saw no image of its patient is ranked with an AUROC of "
+        f"{_text(overall)} over all pairs, of {_text(within)} over pairs of one source and of {_text(projection)} where the "
+        f"projection is the same too, while the same scores tell COVID-19's sources from the others among negatives with "
+        f"{_text(among)}; {recorded}."
+    )
+
+
+def leak_sentence(overlap: pd.DataFrame, probes: pd.DataFrame) -> str:
+    """What crosses from training to test, and what is left of the task without the lungs' centre."""
     rows = overlap[overlap["cohort"] == COHORT].set_index("protocol")
     paper, clean = rows.loc["paper"], rows.loc["clean"]
-    first = (
-        f"Under the paper's protocol {paper['covid_overlap']} of the {paper['test_covid']} COVID-19 test images share a patient or "
-        f"a picture with the combined training set, under the clean one {clean['covid_overlap']}"
-    )
-    judged = pairs[pairs["protocol"] == "paper"] if len(pairs) else pairs
-    if judged.empty:
-        return f"{first}; no pair of recorded runs shows yet what that does to the sensitivity."
-    difference = judged["difference"]
-    word = "pair" if len(judged) == 1 else "pairs"
-    idle = int(((judged["found"] == 0) & (judged["found_clean"] == 0)).sum())
-    none = f"; in {idle} of them neither run finds a single one" if idle else ""
-    return (
-        f"{first}; in {len(judged)} {word} of recorded runs the sensitivity differs by {difference.mean():+.3f} on average "
-        f"(from {difference.min():+.3f} to {difference.max():+.3f}), the paper's protocol against the clean one{none}."
-    )
-
-
-def shortcut_sentence(label: pd.DataFrame, origin: pd.DataFrame) -> str:
-    """What is left of the task without the lungs' centre, and whether the origin of a negative can be told.
-
-    label: `probes.label_probe` with rows "whole image" and "border only"; origin: `probes.origin_probe`, maybe empty.
-    """
-    rows = label.set_index("input")
-    whole, border = rows.loc["whole image"], rows.loc["border only"]
+    seen = probes[probes["panel"] == PANELS[0]].set_index("input")
+    border, whole = seen.loc["border only"], seen.loc["whole image"]
     above = "more than chance" if border["bacc_low"] > 0.5 else "no more than chance can give"
-    text = (
-        f"A linear probe that sees the outer border alone reaches a balanced accuracy of {border['bacc']:.3f} "
-        f"[{border['bacc_low']:.3f}, {border['bacc_high']:.3f}] for COVID-19, {above}, where the whole image gives {whole['bacc']:.3f}"
-    )
-    if origin.empty:
-        return f"{text}; the negatives come from one origin, so there is none to tell."
-    told = origin.set_index("input").loc["whole image"]
-    verdict = "can be told" if told["low"] > told["chance"] else "cannot be told"
     return (
-        f"{text}; which of {told['origins']:.0f} origins a negative comes from {verdict} ({told['bacc']:.3f} "
-        f"[{told['low']:.3f}, {told['high']:.3f}] against a chance of {told['chance']:.3f})."
+        f"Under the paper's protocol {paper['covid_overlap']} of the {paper['test_covid']} COVID-19 test images share a patient or "
+        f"a picture with the combined training set, under the clean one {clean['covid_overlap']}; and a linear probe that sees "
+        f"the outer border alone reaches a balanced accuracy of "
+        f"{estimate(border['bacc'], border['bacc_low'], border['bacc_high'])}, {above}, where the whole image gives {whole['bacc']:.3f}."
     )
 
 
-def answer(overlap: pd.DataFrame, pairs: pd.DataFrame, label: pd.DataFrame, origin: pd.DataFrame) -> tuple[str, str]:
-    """The two sentences."""
-    return overlap_sentence(overlap, pairs), shortcut_sentence(label, origin)
+def pairs_sentence(pairs: pd.DataFrame) -> str:
+    """What the recorded pairs show of the overlap's effect; pairs: `overlap.against_clean`."""
+    judged = pairs[pairs["protocol"] == "paper"]
+    if judged.empty:
+        return "No pair of recorded runs shows yet what the overlap does to the sensitivity."
+    by_value = [judged[f"{value}_difference"] for value in ("sensitivity", "auroc")]
+    first, second = (f"{signed(x.mean())} on average ({signed(x.min())} to {signed(x.max())})" for x in by_value)
+    return (
+        f"In {count(len(judged), 'pair')} of recorded runs the sensitivity differs by {first} and the AUROC by {second}, the paper's "
+        f"protocol against the clean one; pairs left out because a network learned nothing: {pairs.attrs['degenerate']}."
+    )
+
+
+def origin_sentence(probes: pd.DataFrame) -> str:
+    """Whether the origin of a negative can be read from the image."""
+    rows = probes[probes["panel"] == PANELS[2]].set_index("input")
+    if rows.empty:
+        return "The negatives come from one origin, so there is none to tell."
+    whole = rows.loc["whole image"]
+    return (
+        f"Which of {1 / whole['chance']:.0f} origins a negative comes from "
+        f"{'can' if whole['bacc_low'] > whole['chance'] else 'cannot'} be told: the mean recall is "
+        f"{estimate(whole['bacc'], whole['bacc_low'], whole['bacc_high'])} against a chance of {whole['chance']:.3f}."
+    )
+
+
+def power_sentence(positives: int, negatives: int) -> str:
+    """What the images at hand can show and what would be needed; of the cross-fitted images, patients with and without COVID-19."""
+    need = "; ".join(f"{row.positives} + {row.negatives} for {row.auroc:g}" for row in needed_table().itertuples())
+    return (
+        f"With 80 % power, the {PRESENT[0]} + {PRESENT[1]} images of one source in a test set can show an AUROC of "
+        f"{detectable(*PRESENT):.2f} or more, the {positives} + {negatives} patients of the cross-fitting one of "
+        f"{detectable(positives, negatives):.2f}; needed are, of independent patients with and without COVID-19 from one source, {need}."
+    )
+
+
+def _text(row: pd.Series) -> str:
+    return estimate(row["value"], row["value_low"], row["value_high"], digits=2)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.shortcuts.probes import histograms, label_probe, origin_probe, thumbnails
+from cxrlib.analysis.shortcuts.probes import histograms, label_probe, origin_probe
 from cxrlib.analysis.shortcuts.regions import cover
 from cxrlib.data.editions import Edition
 from cxrlib.data.samples import Samples
-from cxrlib.images.decoding import min_max, to_uint8
+from cxrlib.images.decoding import min_max, thumbnails, to_uint8
 from cxrlib.images.phantom import FINDINGS, PhantomSpec, masks, render, sites
 from cxrlib.records.analyses import recorded_analysis
 
@@ -40,7 +40,9 @@ def known_confounding(
         pixels = np.stack([to_uint8(min_max(image)) for image in render(paths, SIZE)])
         table = table.assign(origin=[f"site {site}" for site in sites(paths)])
         sample = Samples(pixels, (table["label"] == "covid").to_numpy(np.int64), table)
-        seen = {name: thumbnails(cover(pixels, name, lungs), 16) for name in SHOWN} | {"histogram": histograms(pixels)}
+        seen = {name: thumbnails(cover(pixels, name, lungs), 16).reshape(len(pixels), -1) for name in SHOWN} | {
+            "histogram": histograms(pixels)
+        }
         parts.append(
             label_probe(seen, sample, seed).assign(target="COVID-19", confounding=level, truth=(1 + level) / 2)
         )

@@ -95,15 +95,6 @@ def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataF
     return table.astype({name: float for name in table if name.startswith(VALUES)})
 
 
-def by_test(table: pd.DataFrame, value: str = "auroc") -> pd.DataFrame:
-    """`value` as text with its interval, a row a training pool and a column a test set: "0.912 [0.880, 0.940]"."""
-    known = table.dropna(subset=value)
-    ends = zip(known[value], known[f"{value}_low"], known[f"{value}_high"], known["kind"], strict=True)
-    shown = [f"{v:.3f} [{low:.3f}, {high:.3f}]{'' if kind == 'external' else ' *'}" for v, low, high, kind in ends]
-    wide = known.assign(shown=shown).pivot_table(index="train", columns="test", values="shown", aggfunc="first")
-    return wide.reindex(index=known["train"].unique(), columns=known["test"].unique()).reset_index()
-
-
 def inside_and_outside(table: pd.DataFrame) -> tuple[float, float]:
     """Mean AUROC of the internal and of the external tests with both classes; NaN where there are none."""
     inside, outside = (table.loc[table["kind"] == kind, "auroc"].mean() for kind in ("internal", "external"))

@@ -7,17 +7,17 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrlib.analysis.shortcuts.regions import REGIONS, cover
 from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load
 from cxrlib.data.editions import Edition
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.data.samples import Samples
-from cxrlib.errors import DataError
 from cxrlib.evaluation.metrics import summary
+from cxrlib.images.decoding import thumbnails
 from cxrlib.images.store import open_store
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.weights import imagenet_at_hand, load_imagenet
@@ -70,13 +70,6 @@ def network_features(network: Classifier, pixels: npt.NDArray[np.uint8], batch: 
     return torch.cat([network.features(part[:, None].float() / 255).mean(dim=(2, 3)) for part in parts]).numpy()
 
 
-def thumbnails(pixels: npt.NDArray[np.uint8], side: int = 8) -> Floats:
-    """Block means, float64 [N, side * side] in [0, 1], of uint8 images [N, S, S], S a multiple of `side`."""
-    n, size, _ = pixels.shape
-    blocks = pixels.reshape(n, side, size // side, side, size // side).mean(axis=(2, 4), dtype=np.float64)
-    return blocks.reshape(n, -1) / 255
-
-
 def histograms(pixels: npt.NDArray[np.uint8], bins: int = 32) -> Floats:
     """Share of each image's pixels in each of `bins` equal ranges of grey, float64 [N, bins]; rows sum to 1."""
     return np.stack([np.histogram(image, bins, (0, 256))[0] / image.size for image in pixels])
@@ -87,7 +80,10 @@ def inputs(
 ) -> dict[str, Floats]:
     """Features of each reduced input, by name: the regions through the network, then thumbnail and histogram."""
     found = {region: network_features(network, cover(sample.pixels, region, lungs)) for region in regions}
-    return found | {"8 × 8 thumbnail": thumbnails(sample.pixels), "histogram": histograms(sample.pixels)}
+    return found | {
+        "8 × 8 thumbnail": thumbnails(sample.pixels, 8).reshape(len(sample), -1),
+        "histogram": histograms(sample.pixels),
+    }
 
 
 def linear_model() -> Pipeline:
@@ -98,14 +94,10 @@ def linear_model() -> Pipeline:
 def out_of_fold(features: Floats, classes: npt.NDArray[np.int64], groups: npt.ArrayLike, seed: int = 0) -> Floats:
     """Probability of each class for each row from a model that has not seen its component, float64 [N, K].
 
-    Stratified folds keep components whole; DataError where a class has fewer components than there are folds.
+    Folds keep components whole; DataError where a class has fewer components than there are folds.
     """
-    group = np.asarray(groups)
-    for name in np.unique(classes):
-        if len(np.unique(group[classes == name])) < FOLDS:
-            raise DataError(f"class {name} has images of fewer than {FOLDS} patients: use more data.")
     found = np.full((len(classes), len(np.unique(classes))), np.nan)
-    for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(classes, classes, group):
+    for train, test in grouped_folds(classes, groups, FOLDS, seed):
         found[test] = linear_model().fit(features[train], classes[train]).predict_proba(features[test])
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.analysis.pairs import match, matched_pairs
-from cxrlib.analysis.sentences import count, signed
+from cxrlib.analysis.sentences import count, listed, signed
 from cxrlib.paper.tables import TABLE_2, TEST_COVID
 from cxrlib.records.record import Record
 
@@ -114,3 +114,21 @@ def headline(records: Sequence[Record]) -> dict[str, object]:
 
 def _holds(item: Any, claim: Claim) -> bool:
     return all(getattr(item, name) == value for name, value in claim.where.items())
+
+
+def answer(found: pd.DataFrame) -> str:
+    """The chapter's answer in two sentences: how often our pairs have the sign that the paper claims, and on which claims."""
+    ours = found[found["origin"] != AS_PRINTED]
+    parts, least = [], 0
+    for claim in CLAIMS:
+        d = ours.loc[ours["claim"] == claim.name, "difference"]
+        if len(d) and claim.sign:
+            agree = int((d * claim.sign > 0).sum())
+            parts.append(f"{agree} of {len(d)} pairs for '{claim.statement.rstrip('.')}'")
+            least += agree <= len(d) / 2
+    if not parts:
+        return "No claim could be compared: no matched pair has been run."
+    return (
+        f"Of the paper's claims with a sign that were compared, {count(least, 'claim')} of {len(parts)} hold in no more than half of "
+        f"the matched pairs recorded here. The claimed sign is found in {listed(parts)}."
+    )

@@ -13,6 +13,7 @@ from cxrlib.analysis.pairs import matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
+from cxrlib.names import beta_text
 from cxrlib.records.record import Record
 
 METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
@@ -167,23 +168,56 @@ def loss_effect(records: Sequence[Record], beta: float = 0.75) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*shared, "metric", "without", "with", "effect"])
 
 
-def answer(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
-    """The chapter's answer in two sentences: what the loss does by derivation, and what the records measured."""
+def learned_table(records: Sequence[Record]) -> pd.DataFrame:
+    """How many runs learned anything, by network, cohort, protocol and weight: `runs`, `learned`; a row a cell.
+
+    Runs that learned nothing enter no pair, so where a loss keeps a network from learning, this table and not a mean
+    difference holds its effect.
+    """
+    rows = [
+        {
+            "model": r.config.model, "start": r.config.pretraining, "cohort": r.config.cohort, "protocol": r.config.protocol,
+            "beta": beta_text(r.config.beta), "runs": 1, "learned": int(r.degenerate is None),
+        }
+        for r in records
+        if r.config.loss == "wce" and r.config.recipe == "paper" and r.config.beta in (None, 0.75)
+    ]  # fmt: skip
+    columns = ["model", "start", "cohort", "protocol", "beta", "runs", "learned"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.groupby(columns[:5], sort=True, as_index=False)[["runs", "learned"]].sum()
+
+
+def answer(differences: pd.DataFrame, effect: pd.DataFrame, learned: pd.DataFrame) -> str:
+    """The chapter's answer in three sentences: what the loss does by derivation, and what the records measured."""
     ratio = learning_time(5.0, "linear") / learning_time(5.0, "cross_entropy")
     first = (
         "Where Table II prints no β, the released code minimises a loss that is linear in the probability: an image "
         f"misclassified with log-odds of 5 then takes {ratio:.0f} times as long to unlearn as under cross-entropy."
     )
-    return f"{first} {loss_sentence(differences, effect)}"
+    return f"{first} {learned_sentence(learned)} {loss_sentence(differences, effect)}"
+
+
+def learned_sentence(learned: pd.DataFrame) -> str:
+    """In how many runs a network learned nothing under the linear loss, and under Eqs. (3) and (4), in one sentence."""
+    linear = ((learned["protocol"] == "released") | learned["protocol"].str.contains("linear")) & (
+        learned["beta"] == "none"
+    )
+    sides = [
+        (part["runs"].sum(), part["runs"].sum() - part["learned"].sum()) for part in (learned[linear], learned[~linear])
+    ]
+    if not sides[0][0] or not sides[1][0]:
+        return "No run was made with it."
+    return (
+        f"Of {count(int(sides[0][0]), 'run')} with that loss {sides[0][1]} learned nothing, of {count(int(sides[1][0]), 'run')} with "
+        f"(weighted) cross-entropy {sides[1][1]}."
+    )
 
 
 def loss_sentence(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
-    """What exchanging the loss did to balanced accuracy in the runs recorded, with an interval over runs, in one sentence."""
+    """What exchanging the loss did to balanced accuracy where both runs of a pair learned, with an interval over runs."""
     factor = next(iter(FACTORS))
     alone = differences[(differences["factor"] == factor) & (differences["metric"] == "bacc")]["difference"].to_numpy()
     twice = effect.loc[effect["metric"] == "bacc", "effect"].to_numpy()
-    if not len(alone) and not len(twice):
-        return "Its effect on the test set has not been measured."
     parts = []
     for d, what in (
         (alone, "exchanging the loss alone changes balanced accuracy by"),
@@ -191,8 +225,10 @@ def loss_sentence(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
     ):
         if len(d):
             parts.append(f"in {count(len(d), 'pair')} {what} {signed(d.mean())} {over_pairs(d)}")
+    if not parts:
+        return "No pair in which both runs learned measures its effect on balanced accuracy."
     text = " and ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"Where both learned, {text}."
 
 
 def over_pairs(d: npt.NDArray[np.float64]) -> str:

@@ -5,10 +5,10 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from IPython.display import Markdown, display
-from pydantic import Field
+from pydantic import BeforeValidator, Field, create_model
 
 from cxrlib.config import DataParameters, Parameters, RunParameters, Switch, notebook_parameters
 
@@ -53,6 +53,11 @@ class Experiments(RunParameters):
 
     rerun: Switch = Field(False, description="train again even if the run is recorded")
 
+    @property
+    def run(self) -> RunParameters:
+        """The run's own parameters, without `rerun`."""
+        return RunParameters(**{name: getattr(self, name) for name in RunParameters.model_fields})
+
 
 class Audit(Parameters):
     """Chapter 7: a printed table."""
@@ -60,7 +65,6 @@ class Audit(Parameters):
     table: str = Field("paper", description="table to audit: a CSV file, or paper for Table II")
     positives: int | None = Field(None, ge=1, description="positive test images, where the table has no such column")
     negatives: int | None = Field(None, ge=1, description="negative test images, where the table has no such column")
-    seed: int = _SEED
 
 
 class Shortcuts(Records):
@@ -72,20 +76,35 @@ class Shortcuts(Records):
     image_size: int = Field(96, ge=32, le=1024, description="pixels a side in the live probes")
 
 
-class YourOwn(Parameters):
-    """Chapter 11: a folder of images of one's own."""
+class Benchmark(Parameters):
+    """Chapter 13: the walk-through's own network, and everything that was handed in."""
 
-    data: str = Field(
-        "example",
-        description="folder of images with a CSV table, a collection's name, or example for a built-in folder",
-    )
-    positive: str | None = Field(None, description="label that counts as positive; None: the labels' usual names")
-    output: str | None = Field(None, description="folder of the report; None: a temporary one")
-    model: str = Field("squeezenet", description="network")
-    beta: float | None = Field(None, gt=0, le=1e6, description="weight of the positive class, Eq. (4); None: no weight")
     seed: int = _SEED
-    image_size: int = Field(64, ge=32, le=1024, description="pixels a side")
-    epochs: int = Field(5, ge=1, le=1000, description="at most")
+    image_size: int = Field(64, ge=32, le=1024, description="pixels a side of the pictures in the walk-through")
+
+
+YourOwn = create_model(
+    "YourOwn",
+    __base__=Parameters,
+    __doc__="Chapter 11: other data. The parameters of a run, but for those that choose images of the study.",
+    data=(
+        str,
+        Field(
+            "example",
+            description="folder of images with a CSV table, a collection's name, or example for a built-in folder",
+        ),
+    ),
+    positive=(
+        Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))],
+        Field(None, description="label that counts as positive; None: the labels' usual names"),
+    ),
+    output=(str | None, Field(None, description="folder of the report; None: a temporary one")),
+    **{
+        name: (field.annotation, field)
+        for name, field in RunParameters.model_fields.items()
+        if name not in ("edition", "cohort", "licences")
+    },  # type: ignore[arg-type]
+)
 
 
 CHAPTERS: dict[str, type[Parameters]] = {
@@ -101,6 +120,7 @@ CHAPTERS: dict[str, type[Parameters]] = {
     "10_beta": Records,
     "11_your_own": YourOwn,
     "12_whole_study": Records,
+    "13_benchmark": Benchmark,
 }
 """The parameters that each chapter takes."""
 

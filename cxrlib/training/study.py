@@ -270,6 +270,6 @@ def _from_plan(arguments: argparse.Namespace) -> int:
         folders = [Path(cell["record"]) for cell in plan["cells"]]
         table = records_table(load_record(folder) for folder in folders if folder.is_dir())
         with atomic_path(plan["table"]) as part:
-            table.drop(columns="wall_s", errors="ignore").to_csv(part, index=False)
+            table.drop(columns=["wall_s", "machine"], errors="ignore").to_csv(part, index=False)
         print(f"{plan['table']}: {len(table)} of {len(folders)} cells recorded")
     return 0

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from benchmarks import bench
-from cxrlib.config import RunConfig
 from cxrlib.paths import project_root
 from cxrlib.records.record import load_record
+from cxrlib.training.configure import run_config
 
 SMALL = {"model": "squeezenet", "pretraining": "none", "image_size": "32", "epochs": "1", "train_limit": "128"}
 
@@ -40,7 +40,7 @@ def test_a_run_on_real_radiographs_trains_tests_and_leaves_a_record(real_data, t
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    (folder,) = (tmp_path / "results" / "local").glob("*/")
     record = load_record(folder)
     assert (record.config.edition, record.config.beta, record.config.protocol) == ("open", 0.75, "clean")
     counts = record.provenance["counts"]
@@ -53,7 +53,7 @@ def test_a_run_on_real_radiographs_trains_tests_and_leaves_a_record(real_data, t
 
 
 def test_the_benchmark_measures_loop_step_and_store(phantom_env):
-    config = RunConfig.create(
+    config = run_config(
         edition="phantom", model="squeezenet", pretraining="none", image_size=32, batch_size=8, protocol="released"
     )
     row = bench.bench_training(config, steps=2)

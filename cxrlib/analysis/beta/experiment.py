@@ -7,6 +7,7 @@ component, label (1 = COVID), logit.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ def simulated_scores(
     for draw in draws:
         x, y = simulated_images(len(split), pixels, draw)
         counts = np.bincount(y[train], minlength=2).tolist()
-        methods = {method_name(beta): ("wce", beta) for beta in (1.0, *(b for b in betas if b != 1))}
+        methods: dict[str, tuple[str, float | None]] = {method_name(beta): ("wce", beta) for beta in (1.0, *(b for b in betas if b != 1))}
         if others:
             methods |= {name(loss): (loss, None) for loss in (*ALTERNATIVES, "resampled")}
             methods["balancing weight"] = ("wce", counts[0] / counts[1])
@@ -74,7 +75,7 @@ def simulated_scores(
             index = Resampling(0.0).draw(y[train], draw) if loss == "resampled" else np.arange(train.sum())
             function = build_loss(loss, beta, "cross_entropy", counts)
             w = fit_linear(x[train][index], partial(function, target=torch.as_tensor(y[train][index])), RIDGE)
-            rows = {
+            rows: dict[str, Any] = {
                 "draw": draw,
                 "seed": 0,
                 "method": method,
@@ -114,7 +115,7 @@ def training_course(
             solver.step()
             if step in shown:
                 z = (x @ w[:-1] + w[-1]).detach()
-                found = {"pixels": pixels, "images": images, "seed": seed, "step": step}
+                found: dict[str, float] = {"pixels": pixels, "images": images, "seed": seed, "step": step}
                 found["training_errors"] = float((z[:images, 0].gt(0) != y[:images].eq(1)).double().mean())
                 new = z[images:]
                 share = ((new - new[:, :1]).mean(0) / logs).tolist()

@@ -5,7 +5,7 @@ runs without a weight that differ in their seed alone, plain against plain. Test
 are one bootstrap over components and seeds together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
+from cxrlib.analysis.beta.experiment import scores_of
 from cxrlib.analysis.beta.resampling import Bootstrap, Run, interval_of, rates
 from cxrlib.analysis.beta.threshold import moved
 from cxrlib.analysis.pairs import Pair, matched_pairs, value
@@ -69,15 +70,32 @@ class Powered:
     identical: int  # weighted runs whose predictions are those of the run without a weight, bit for bit
 
 
-def powered_records(records: Sequence[Record]) -> tuple[list[Record], int]:
+def powered_records(
+    records: Sequence[Record], fixed: Mapping[str, Any] = FIXED, varied: Sequence[str] = VARIED
+) -> tuple[list[Record], int]:
     """The study's records, alike in all that is not varied, and how many of another precision, size or data are set aside."""
     groups: dict[Any, list[Record]] = {}
-    for record in select(records, **FIXED):
+    for record in select(records, **fixed):
         if record.config.protocol in PROTOCOLS:
-            rest = tuple(getattr(record.config, field) for field in IDENTITY if field not in VARIED)
+            rest = tuple(getattr(record.config, field) for field in IDENTITY if field not in varied)
             groups.setdefault((rest, record.inputs["data"]), []).append(record)
     best = max(groups.values(), key=len, default=[])
     return best, sum(map(len, groups.values())) - len(best)
+
+
+def study_scores(records: Sequence[Record], losses: bool = False) -> pd.DataFrame:
+    """Scores of the study's networks under protocol clean, by weight (`losses`: without one, by loss).
+
+    Only runs that every method has; empty where there are fewer than two methods.
+    """
+    fixed = {**FIXED, "protocol": "clean"} | ({"beta": None} if losses else {})
+    if losses:
+        del fixed["loss"]
+    found, _ = powered_records(records, fixed, (*VARIED, "loss"))
+    scores = scores_of([record for record in found if not record.degenerate])
+    runs = scores.groupby("method")[["draw", "seed"]].apply(lambda part: set(map(tuple, part.to_numpy())))
+    shared = set.intersection(*runs) if len(runs) > 1 else set()
+    return scores[[run in shared for run in zip(scores["draw"], scores["seed"], strict=True)]]
 
 
 def powered(records: Sequence[Record], draws: int = 300) -> Powered:
@@ -94,7 +112,7 @@ def powered(records: Sequence[Record], draws: int = 300) -> Powered:
         for c, record in ((record.config, record) for record in part):
             row = (protocol, beta_text(c.beta), c.draw_seed, c.seed)
             runs += [(*row, metric, value(record, metric), noise[metric]) for metric in METRICS]
-        compared = [matched_pairs(part, "beta", beta, None) for beta in sorted({r.config.beta for r in part} - {None})]
+        compared = [matched_pairs(part, "beta", beta, None) for beta in sorted({r.config.beta for r in part if r.config.beta is not None})]
         identical += sum(pairs.identical for pairs in compared)
         tests = _Tests(part, draws) if any(map(len, compared)) else None
         for pairs in filter(len, compared):
@@ -141,7 +159,8 @@ class _Tests:
         frames = [self.frames[record.key] for record in pair]
         positive = np.stack([moved(frame["logit"], b) > 0 for frame, b in zip(frames, betas, strict=True)], axis=1)
         weights = self.boot.images(frames[0]["component"])
-        bacc = sum(rates(frames[0]["label"].to_numpy() == 1, positive, weights)) / 2
+        sens, spec = rates(frames[0]["label"].to_numpy() == 1, positive, weights)
+        bacc = (sens + spec) / 2
         return bacc[:, 0] - bacc[:, 1], weights @ (positive[:, 0] != positive[:, 1]) / weights.sum(axis=1)
 
     def effects(self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair]) -> list[dict[str, Any]]:
@@ -168,8 +187,8 @@ class _Tests:
 
 
 def _band(differences: Sequence[float]) -> float:
-    known = np.abs(differences)[np.isfinite(differences)] if len(differences) else []
-    return float(np.quantile(known, 0.95)) if len(known) else float("nan")
+    known = [abs(difference) for difference in differences if np.isfinite(difference)]
+    return float(np.quantile(known, 0.95)) if known else float("nan")
 
 
 def _run(record: Record) -> Run:

@@ -5,6 +5,7 @@ bootstrap takes the same components for all of them, and seeds with replacement 
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,13 +43,13 @@ class Bootstrap:
         """How often each image is drawn, [1 + draws, N], from its component."""
         return self.counts[:, self.index.loc[np.asarray(components)].to_numpy()]
 
-    def mean(self, values: Mapping[tuple[int, ...], Floats]) -> Floats:
-        """The mean of values [1 + draws] over the runs drawn; a pair of runs (draw, a, b) counts as often as both."""
+    def mean(self, values: Mapping[Any, Floats]) -> Floats:
+        """The mean of values [1 + draws] by run, over the runs drawn; a pair of runs (draw, a, b) counts as often as both."""
         weights = {run: np.prod([self.runs[run[0], s] for s in run[1:]], axis=0) for run in values}
         total, summed = sum(weights.values()), sum(weights[run] * values[run] for run in values)
         return np.divide(summed, total, out=np.full(len(self.counts), np.nan), where=total > 0)
 
-    def estimate(self, values: Mapping[tuple[int, ...], Floats]) -> tuple[float, float, float]:
+    def estimate(self, values: Mapping[Any, Floats]) -> tuple[float, float, float]:
         """The mean over the runs as they are, with the middle 95 % of the bootstrap's."""
         return interval_of(self.mean(values))
 

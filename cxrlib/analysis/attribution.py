@@ -26,7 +26,6 @@ from cxrlib.data.editions import Edition
 from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.images.store import open_store
 from cxrlib.names import name
 from cxrlib.networks.classifier import Classifier
 from cxrlib.records.analyses import recorded_analysis
@@ -75,7 +74,7 @@ def explained(edition: Edition, fold: int = 0, per_class: int = PER_CLASS, epoch
     if rows.empty:
         raise DataError("none of the images has a lung mask: their share inside the lungs is not known.")
     rows = rows.sort_values(["label", "image_id"]).reset_index(drop=True)
-    samples = load(rows, open_store(edition.images, config.image_size))
+    samples = load(rows, task.store(config.image_size))
     return Explained(fitted(edition, task, config), samples, lung_masks(samples.table, config.image_size))
 
 

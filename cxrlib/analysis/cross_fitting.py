@@ -18,7 +18,7 @@ from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.samples import RunSamples, Samples, train_valid_split
 from cxrlib.errors import DataError
-from cxrlib.images.store import open_store
+from cxrlib.images.store import ImageStore, open_store
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.weights import imagenet_digest, load_imagenet
 from cxrlib.paths import cache_root
@@ -44,6 +44,10 @@ class Task:
     train: pd.DataFrame
     test: pd.DataFrame
 
+    def store(self, size: int) -> ImageStore:
+        """The pixels of both parts; the cross-fitted tasks of all seeds share one store."""
+        return open_store(pd.concat([self.train, self.test]), size)
+
 
 @recorded_analysis("cross_fitting", needs_images=True, tolerance=10.0)
 def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int = 10) -> pd.DataFrame:
@@ -56,7 +60,7 @@ def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int 
     for seed in seeds:
         for task in tasks(eligible(edition), seed):
             config = settings(edition, seed, epochs)
-            part = load(task.test, open_store(edition.images, config.image_size))
+            part = load(task.test, task.store(config.image_size))
             logit = predict(fitted(edition, task, config), part)
             found = part.table.assign(design=task.design, seed=seed, fold=task.fold, label=part.labels, logit=logit)
             parts.append(found[COLUMNS])
@@ -129,18 +133,16 @@ def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
         network = build_network(config.model, config.image_size, config.seed, head=config.head, normalise=normalise)
         network.load_state_dict(load_file(path))
         return network.eval()
-    network = train(
-        config, samples_of(edition, task, config), load_imagenet(config.model) if imagenet else None
-    ).network
+    network = train(config, samples_of(task, config), load_imagenet(config.model) if imagenet else None).network
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic_path(path) as part:
         save_file(state, part)
     return network.eval()
 
 
-def samples_of(edition: Edition, task: Task, config: RunConfig) -> RunSamples:
+def samples_of(task: Task, config: RunConfig) -> RunSamples:
     """The arrays of a task: training and validation part divided by component, the test part untouched."""
-    store = open_store(edition.images, config.image_size)
+    store = task.store(config.image_size)
     loaded = load(task.train, store)
     whole = Samples(loaded.pixels, loaded.labels, loaded.table.assign(variant=0))
     train_part, valid_part = train_valid_split(whole, config, augmented=False)

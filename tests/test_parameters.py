@@ -3,154 +3,135 @@
 import types
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from cxrlib.config import PROFILES, RUN_PARAMETER, RUN_PARAMETERS, RunConfig
+from cxrlib.book.chapter import CHAPTERS, Experiments
+from cxrlib.config import (
+    IDENTITY,
+    PROFILES,
+    RunConfig,
+    RunParameters,
+    checked,
+    declarations,
+    notebook_parameters,
+)
 from cxrlib.errors import ParameterError
-from cxrlib.parameters import Parameter, check_namespace, check_values
 from cxrlib.protocols import CHOICES, PROTOCOLS, Protocol
+from cxrlib.training.configure import run_config
+from tests.builders import make_config
 
 RESOLVED = {"edition": "phantom", "pretraining": "none"}  # so that no data or weights are looked for
-COUNT = Parameter("count", int, 3, "how many", low=1, high=10)
-RATE = Parameter("rate", float, 0.5, "how fast", low=0.0, open_low=True, high=1.0, optional=True)
-FLAG = Parameter("flag", bool, False, "whether")
-KIND = Parameter("kind", str, "a", "which", choices=("a", "b"))
 
 
 @pytest.mark.parametrize(
-    ("parameter", "given", "expected"),
+    ("given_", "expected"),
     [
-        (COUNT, 1, 1),
-        (COUNT, 10, 10),
-        (RATE, 1, 1.0),
-        (RATE, None, None),
-        (FLAG, True, True),
-        (FLAG, "true", True),
-        (FLAG, "False", False),
-        (KIND, "b", "b"),
+        ({"beta": 1}, 1.0),
+        ({"beta": None}, None),
+        ({"rerun": "true"}, True),
+        ({"rerun": "False"}, False),
+        ({"seed": 5}, 5),
     ],
 )
-def test_allowed_values_pass(parameter: Parameter, given: object, expected: object) -> None:
-    value = parameter.check(given)
-    assert value == expected
-    assert type(value) is type(expected)
-
-
-@pytest.mark.parametrize(
-    ("parameter", "given"),
-    [
-        (COUNT, 0),
-        (COUNT, 11),
-        (COUNT, 2.0),
-        (COUNT, True),
-        (COUNT, None),
-        (COUNT, "3"),
-        (RATE, 0.0),
-        (RATE, -1),
-        (RATE, float("nan")),
-        (RATE, float("inf")),
-        (RATE, "0.5"),
-        (FLAG, 1),
-        (FLAG, "yes"),
-        (KIND, "c"),
-        (KIND, ["a"]),
-    ],
-)
-def test_other_values_stop_and_say_what_is_allowed(parameter: Parameter, given: object) -> None:
-    with pytest.raises(ParameterError) as caught:
-        parameter.check(given)
-    assert parameter.name in str(caught.value)
-    assert parameter.allowed in str(caught.value)
-
-
-@given(st.integers())
-def test_a_range_is_exactly_its_ends(value: int) -> None:
-    if 1 <= value <= 10:
-        assert COUNT.check(value) == value
-    else:
-        with pytest.raises(ParameterError):
-            COUNT.check(value)
-
-
-def test_unknown_names_come_with_the_nearest_known_one() -> None:
-    with pytest.raises(ParameterError, match=r"^unknown parameter 'bata'; did you mean 'beta'\?$"):
-        check_values({"bata": 0.75}, RUN_PARAMETERS)
-    with pytest.raises(ParameterError, match="unknown parameter 'zzz'; known are count, rate"):
-        check_values({"zzz": 1}, (COUNT, RATE))
-
-
-def test_what_is_not_given_takes_its_default() -> None:
-    assert check_values({"count": 5}, (COUNT, RATE)) == {"count": 5, "rate": 0.5}
-
-
-def test_a_namespace_may_hold_modules_functions_and_private_names_but_no_other_variable() -> None:
-    harmless = {"types": types, "print": print, "_i1": "source", "In": [], "Out": {}, "Parameter": Parameter}
-    assert check_namespace({**harmless, "count": 4}, (COUNT,)) == {"count": 4}
-    with pytest.raises(ParameterError, match="unknown parameter 'cuont'; did you mean 'count'"):
-        check_namespace({**harmless, "cuont": 4}, (COUNT,))
-
-
-def test_every_default_is_itself_allowed_and_every_parameter_has_help() -> None:
-    for parameter in RUN_PARAMETERS:
-        assert parameter.check(parameter.default) == parameter.default
-        assert parameter.help
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_fills_what_is_not_given_and_yields_to_what_is(profile: str) -> None:
-    filled = RunConfig.create(**RESOLVED, profile=profile)
-    assert {name: getattr(filled, name) for name in PROFILES[profile]} == PROFILES[profile]
-    assert RunConfig.create(**RESOLVED, profile=profile, image_size=48, epochs=2).image_size == 48
-
-
-def test_a_config_survives_its_dictionary_and_cannot_be_changed() -> None:
-    config = RunConfig.create(**RESOLVED, beta=None, seed=7)
-    assert RunConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(AttributeError):
-        config.seed = 8  # type: ignore[misc]
-    with pytest.raises(ParameterError, match="seed"):
-        config.replace(seed=-1)
+def test_allowed_values_pass(given_: dict[str, object], expected: object) -> None:
+    value = getattr(checked(Experiments, given_), next(iter(given_)))
+    assert value == expected and type(value) is type(expected)
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"beta": -1}, "beta must be a number above 0"),
+        ({"beta": -1}, "beta must be a number above 0 and of at most 1000000, or None."),
         ({"beta": 0}, "beta must be a number above 0"),
-        ({"model": "resnet5"}, "one of resnet50, acnn, squeezenet"),
-        ({"protocol": "dirty"}, "unknown protocol 'dirty'"),
-        ({"model": "acnn", "pretraining": "imagenet"}, "does not exist for model 'acnn'"),
-        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"beta": float("nan")}, "beta must be a number above 0"),
+        ({"beta": float("inf")}, "beta must be a number above 0"),
+        ({"beta": True}, "beta must be a number above 0"),
+        ({"beta": "0.75"}, "beta must be a number above 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0 and of at most 2147483647."),
+        ({"seed": 1.0}, "seed must be a whole number"),
+        ({"seed": 2**31}, "seed must be a whole number"),
+        ({"epochs": "3"}, "epochs must be a whole number of at least 1"),
         ({"image_size": 16}, "image_size must be a whole number of at least 32"),
+        ({"model": "resnet5"}, "model must be one of auto, resnet50, acnn, squeezenet, vgg19."),
+        ({"model": ["acnn"]}, "model must be one of"),
+        ({"protocol": "dirty"}, "unknown protocol 'dirty': choose one of released, paper, clean."),
+        ({"loss": "focal"}, "loss = 'focal' takes no weight: give beta = None"),
+        ({"recipe": "deepcovid"}, "recipe = 'deepcovid' trains without a weight"),
+        ({"model": "acnn", "pretraining": "imagenet"}, "does not exist for model 'acnn'"),
+        ({"model": "acnn", "head": "native"}, "does not exist for model 'acnn'"),
+        ({"bata": 0.75}, "unknown parameter 'bata'; did you mean 'beta'?"),
+        ({"zzz": 1}, "unknown parameter 'zzz'; known are "),
+        ({"rerun": 1}, "unknown parameter 'rerun'"),
     ],
 )
-def test_a_wrong_config_stops(wrong: dict[str, object], sentence: str) -> None:
+def test_other_values_stop_with_one_sentence_that_says_what_is_allowed(wrong: dict[str, object], sentence: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        RunConfig.create(**{**RESOLVED, **wrong})
-    assert sentence in str(caught.value)
+        checked(RunParameters, wrong)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_stored_config_with_an_unknown_key_stops_and_a_later_field_takes_its_default() -> None:
-    config = RunConfig.create(**RESOLVED)
-    values = config.to_dict()
-    with pytest.raises(ParameterError, match="no field 'gamma'"):
-        RunConfig.from_dict({**values, "gamma": 1})
-    assert RunConfig.from_dict({k: v for k, v in values.items() if k != "batch_augmentation"}) == config
+@settings(max_examples=50)
+@given(st.integers(min_value=-(2**40), max_value=2**40))
+def test_a_range_is_exactly_its_ends(value: int) -> None:
+    if 0 <= value <= 2**31 - 1:
+        assert checked(RunParameters, {"seed": value}).seed == value
+    else:
+        with pytest.raises(ParameterError):
+            checked(RunParameters, {"seed": value})
+
+
+def test_a_namespace_may_hold_modules_functions_and_private_names_but_no_other_variable() -> None:
+    harmless = {"types": types, "print": print, "_i1": "source", "In": [], "Out": {}, "RunConfig": RunConfig}
+    assert notebook_parameters(RunParameters, {**harmless, "seed": 4}).seed == 4
+    with pytest.raises(ParameterError, match="unknown parameter 'sead'; did you mean 'seed'"):
+        notebook_parameters(RunParameters, {**harmless, "sead": 4})
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_default_is_itself_allowed_and_every_parameter_has_a_description(chapter: str) -> None:
+    for declared in declarations(CHAPTERS[chapter]):
+        assert checked(CHAPTERS[chapter], {declared.name: declared.default}) is not None
+        assert declared.description != "None" and declared.allowed
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_fills_what_is_not_given_and_yields_to_what_is(profile: str) -> None:
+    filled = run_config(**RESOLVED, profile=profile)
+    assert {name: getattr(filled, name) for name in PROFILES[profile]} == PROFILES[profile]
+    changed = run_config(**RESOLVED, profile=profile, image_size=48, model="resnet50")
+    assert (changed.image_size, changed.model, changed.head) == (48, "resnet50", "released")
+
+
+def test_the_recipe_of_the_baseline_sets_its_size_rate_and_head() -> None:
+    config = run_config(**RESOLVED, profile="cpu", recipe="deepcovid", beta=None)
+    assert (config.image_size, config.learning_rate, config.head, config.batch_size) == (224, 1e-4, "native", 20)
+    assert run_config(**RESOLVED, recipe="deepcovid", beta=None, image_size=64).image_size == 64
+
+
+def test_a_config_survives_its_dictionary_cannot_be_changed_and_is_checked_again() -> None:
+    config = make_config(beta=None, seed=7, protocol="paper+checkpoint=last")
+    assert checked(RunConfig, config.model_dump()) == config and hash(config) == hash(config.replace())
+    assert tuple(config.model_dump()) == IDENTITY
+    with pytest.raises(ValidationError):
+        config.seed = 8  # type: ignore[misc]
+    with pytest.raises(ParameterError, match="seed"):
+        config.replace(seed=-1)
+    with pytest.raises(ParameterError, match="edition is missing"):
+        checked(RunConfig, {})
 
 
 def test_an_override_changes_one_field_and_a_vain_one_nothing() -> None:
     changed = Protocol.parse("paper+checkpoint=last")
-    assert changed.checkpoint == "last"
     assert {f for f in CHOICES if getattr(changed, f) != getattr(PROTOCOLS["paper"], f)} == {"checkpoint"}
-    assert Protocol.parse(f"paper+checkpoint={PROTOCOLS['paper'].checkpoint}") == PROTOCOLS["paper"]
+    assert make_config(protocol=f"paper+checkpoint={PROTOCOLS['paper'].checkpoint}").protocol == "paper"
 
 
 @given(st.permutations(["checkpoint=last", "rotation=random", "split=patient"]))
 def test_the_order_of_overrides_does_not_matter(overrides: list[str]) -> None:
-    assert Protocol.parse("+".join(["paper", *overrides])) == Protocol.parse(
-        "paper+checkpoint=last+rotation=random+split=patient"
-    )
+    whole = Protocol.parse("paper+checkpoint=last+rotation=random+split=patient")
+    assert Protocol.parse("+".join(["paper", *overrides])) == whole
 
 
 @pytest.mark.parametrize(
@@ -166,4 +147,3 @@ def test_the_protocols_take_allowed_values_and_differ() -> None:
         assert protocol.name == name
         assert all(getattr(protocol, field) in allowed for field, allowed in CHOICES.items())
     assert len({tuple(getattr(p, f) for f in CHOICES) for p in PROTOCOLS.values()}) == len(PROTOCOLS)
-    assert RUN_PARAMETER["protocol"].check("clean+test_overlap=kept") == "clean+test_overlap=kept"

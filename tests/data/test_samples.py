@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.data.samples import Samples, augment_positives, divide, limit
-from cxrlib.protocols import PROTOCOLS, Protocol
+from cxrlib.data.samples import Samples, augment_positives, subsample, train_valid_split
+from tests.builders import make_config
 
 
 def _samples(positives: int = 30, negatives: int = 170, per_patient: int = 2) -> Samples:
@@ -19,21 +19,21 @@ def _samples(positives: int = 30, negatives: int = 170, per_patient: int = 2) ->
 
 
 def test_clean_split_keeps_components_whole_and_the_class_share():
-    train, valid = divide(_samples(), PROTOCOLS["clean"], 0.2, seed=3, augmented=False)
+    train, valid = train_valid_split(_samples(), make_config(protocol="clean", draw_seed=3), augmented=False)
     assert not set(train.table["component"]) & set(valid.table["component"])
     assert len(train) + len(valid) == 200
     assert abs(valid.labels.mean() - 0.15) < 0.06
 
 
 def test_clean_split_augments_training_only():
-    train, valid = divide(_samples(), PROTOCOLS["clean"], 0.2, seed=0, augmented=True)
+    train, valid = train_valid_split(_samples(), make_config(protocol="clean", draw_seed=0), augmented=True)
     assert valid.table["variant"].eq(0).all()
     assert train.table["variant"].max() == 31
     assert not set(train.table["image_id"]) & set(valid.table["image_id"])
 
 
 def test_released_split_lets_copies_of_one_image_fall_on_both_sides():
-    train, valid = divide(_samples(), PROTOCOLS["released"], 0.2, seed=0, augmented=True)
+    train, valid = train_valid_split(_samples(), make_config(protocol="released", draw_seed=0), augmented=True)
     assert len(train) + len(valid) == 30 * 32 + 170
     shared = set(train.table.loc[train.labels == 1, "image_id"]) & set(valid.table.loc[valid.labels == 1, "image_id"])
     assert len(shared) > 25
@@ -41,12 +41,16 @@ def test_released_split_lets_copies_of_one_image_fall_on_both_sides():
 
 def test_documented_seed_ignores_the_runs_seed_and_run_seed_does_not():
     released = [
-        divide(_samples(), PROTOCOLS["released"], 0.2, seed, augmented=False)[1].table["image_id"].tolist()
+        train_valid_split(_samples(), make_config(protocol="released", draw_seed=seed), augmented=False)[1]
+        .table["image_id"]
+        .tolist()
         for seed in (0, 1)
     ]
     assert released[0] == released[1]
     paper = [
-        divide(_samples(), PROTOCOLS["paper"], 0.2, seed, augmented=False)[1].table["image_id"].tolist()
+        train_valid_split(_samples(), make_config(protocol="paper", draw_seed=seed), augmented=False)[1]
+        .table["image_id"]
+        .tolist()
         for seed in (0, 1)
     ]
     assert paper[0] != paper[1]
@@ -54,8 +58,7 @@ def test_documented_seed_ignores_the_runs_seed_and_run_seed_does_not():
 
 @pytest.mark.parametrize("order", ["after", "before"])
 def test_every_original_image_is_in_exactly_one_part_when_split_by_patient(order):
-    rules = Protocol.parse(f"clean+split_order={order}")
-    train, valid = divide(_samples(), rules, 0.2, seed=0, augmented=True)
+    train, valid = train_valid_split(_samples(), make_config(protocol=f"clean+split_order={order}"), augmented=True)
     assert set(train.table["image_id"]) | set(valid.table["image_id"]) == set(_samples().table["image_id"])
     assert not set(train.table["image_id"]) & set(valid.table["image_id"])
 
@@ -66,8 +69,8 @@ def test_augmented_positives_are_thirty_two_times_as_many_and_stay_positive():
     assert out.table["image_id"].nunique() == 40
 
 
-def test_limit_is_stratified_and_deterministic():
-    small = limit(_samples(), 100, seed=1)
+def test_a_subsample_is_stratified_and_deterministic():
+    small = subsample(_samples(), 100, seed=1)
     assert small.counts() == {"covid": 15, "non_covid": 85}
-    assert small.table.equals(limit(_samples(), 100, seed=1).table)
-    assert limit(_samples(), None, seed=1).table.equals(_samples().table)
+    assert small.table.equals(subsample(_samples(), 100, seed=1).table)
+    assert subsample(_samples(), None, seed=1).table.equals(_samples().table)

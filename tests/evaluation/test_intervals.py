@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 from statsmodels.stats.proportion import proportion_confint
 
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.evaluation.intervals import bootstrap_by_patient, bootstrap_intervals, clopper_pearson
+from cxrlib.evaluation.intervals import bootstrap_intervals, clopper_pearson, over_runs
 from cxrlib.evaluation.ranking import weighted_auprc, weighted_auroc, weighted_bacc
 
 
@@ -23,6 +23,11 @@ def test_clopper_pearson_is_statsmodels_beta(case, level):
     theirs = proportion_confint(k, n, alpha=1 - level, method="beta")
     assert low == pytest.approx(theirs[0], abs=1e-10)
     assert high == pytest.approx(theirs[1], abs=1e-10)
+
+
+def bootstrap_by_patient(labels, scores, groups, statistic, **settings):
+    """One statistic's interval."""
+    return bootstrap_intervals(labels, scores, groups, {"value": statistic}, **settings)["value"]
 
 
 def test_clopper_pearson_of_the_papers_forty():
@@ -150,3 +155,16 @@ def test_a_thousand_draws_on_the_papers_test_set_take_seconds():
     statistics = {"a": weighted_auroc, "p": weighted_auprc, "b": lambda y, x, w: weighted_bacc(y, x > 0.5, w)}
     bootstrap_intervals(labels, scores, groups, statistics, draws=1000)
     assert time.process_time() - begun < 10
+
+
+def test_runs_are_drawn_with_the_components_and_widen_the_interval():
+    rng = np.random.default_rng(0)
+    labels, groups = np.r_[np.ones(30, int), np.zeros(70, int)], np.arange(100) // 2
+    one = labels + rng.normal(size=100)
+    other = labels + rng.normal(0, 3, size=100)
+    statistics = {"auroc": weighted_auroc}
+    single = over_runs(labels, one, groups, statistics, draws=300)["auroc"]
+    assert single[1:] == bootstrap_intervals(labels, one, groups, statistics, draws=300)["auroc"]
+    both = over_runs(labels, np.c_[one, other], groups, statistics, draws=300)["auroc"]
+    assert both[0] == pytest.approx((single[0] + over_runs(labels, other, groups, statistics, draws=9)["auroc"][0]) / 2)
+    assert both[2] - both[1] > single[2] - single[1]

@@ -10,6 +10,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from cxrlib.errors import ParameterError
 from cxrlib.losses import alternatives as imbalance
+from cxrlib.losses.criterion import ALTERNATIVES, build_loss
 from cxrlib.losses.weighted import cross_entropy, weighted_cross_entropy
 
 COUNTS = [900, 100]
@@ -101,10 +102,10 @@ def test_resampling_balances_and_equals_a_weight_in_expectation(batch):
     assert drawn.mean() == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize("name", imbalance.ALTERNATIVES)
+@pytest.mark.parametrize("name", ALTERNATIVES)
 def test_modules_are_what_fastai_asks_for(batch, name):
     z, y = batch
-    loss = imbalance.build_alternative(name, COUNTS)
+    loss = build_loss(name, None, "cross_entropy", COUNTS)
     logits = _two(z).requires_grad_()
     value = loss(logits, y)
     value.backward()
@@ -126,7 +127,7 @@ def test_modules_are_what_fastai_asks_for(batch, name):
         lambda z, y: imbalance.ldam_loss(z, y, [1, 2, 3]),
         lambda z, y: imbalance.ldam_margins(COUNTS, 0.0),
         lambda z, y: imbalance.logit_adjusted_loss(z, y, [1, 2, 3]),
-        lambda z, y: imbalance.build_alternative("hinge", COUNTS),
+        lambda z, y: build_loss("hinge", None, "cross_entropy", COUNTS),
     ],
 )
 def test_what_cannot_be_is_refused(batch, call):

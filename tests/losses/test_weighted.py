@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from cxrlib.errors import ParameterError
+from cxrlib.losses.criterion import Criterion, build_loss
 from cxrlib.losses.weighted import (
-    LinearProbabilityLoss,
-    WeightedCrossEntropy,
-    build_loss,
     cross_entropy,
     linear_probability_loss,
     mae,
@@ -144,7 +142,7 @@ def test_bf16_logits_are_raised_before_they_are_subtracted():
     )
 
 
-@pytest.mark.parametrize("make", [lambda: build_loss(0.75, "linear"), lambda: build_loss(None, "linear")])
+@pytest.mark.parametrize("make", [lambda: build_loss("wce", 0.75, "linear"), lambda: build_loss("wce", None, "linear")])
 def test_an_empty_batch_has_loss_zero_and_a_gradient(make):
     logits = torch.zeros(0, 2, requires_grad=True)
     loss = make()(logits, torch.zeros(0, dtype=torch.int64))
@@ -192,17 +190,26 @@ def test_equation_4_for_any_log_odds(z, y, beta):
 
 def test_build_loss_follows_the_protocol():
     logits, y = batch()
-    assert isinstance(build_loss(None, "linear"), LinearProbabilityLoss)
-    torch.testing.assert_close(build_loss(None, "cross_entropy")(logits, y), cross_entropy(logits, y), rtol=0, atol=0)
+    torch.testing.assert_close(
+        build_loss("wce", None, "linear")(logits, y), linear_probability_loss(logits, y), rtol=0, atol=0
+    )
+    torch.testing.assert_close(
+        build_loss("wce", None, "cross_entropy")(logits, y), cross_entropy(logits, y), rtol=0, atol=0
+    )
     for without in ("linear", "cross_entropy"):
-        torch.testing.assert_close(build_loss(0.75, without)(logits, y), weighted_cross_entropy(logits, y, 0.75))
+        torch.testing.assert_close(build_loss("wce", 0.75, without)(logits, y), weighted_cross_entropy(logits, y, 0.75))
+
+def test_what_trains_is_equation_4_as_quoted():
+    logits, y = batch()
+    trained = build_loss("wce", 0.75, "linear")
+    assert trained.function.func is weighted_cross_entropy and "beta=0.75" in repr(trained)
 
 
 def test_fastai_can_drive_the_loss():
     from fastai.torch_core import TensorCategory, TensorImage
 
     logits, y = batch()
-    loss = build_loss(0.75, "linear")
+    loss = build_loss("wce", 0.75, "linear")
     value = loss(TensorImage(logits.detach()), TensorCategory(y))
     assert type(value) is torch.Tensor
     assert value.item() == pytest.approx(weighted_cross_entropy(logits, y, 0.75).item())
@@ -213,7 +220,7 @@ def test_fastai_can_drive_the_loss():
 
 
 def test_the_module_keeps_its_weights_out_of_the_way_of_a_float64_check():
-    loss = WeightedCrossEntropy(0.75)
+    loss = Criterion(weighted_cross_entropy, beta=0.75)
     logits, y = batch(8)
     assert torch.autograd.gradcheck(lambda z: loss(z, y), logits)
     assert "0.75" in repr(loss)
@@ -222,7 +229,7 @@ def test_the_module_keeps_its_weights_out_of_the_way_of_a_float64_check():
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, math.inf, [1.0], [0.0, 0.0], [1.0, -1.0], [[1.0, 2.0]]])
 def test_a_wrong_beta_is_refused(beta):
     with pytest.raises(ParameterError, match="beta"):
-        WeightedCrossEntropy(beta)
+        weighted_cross_entropy(torch.zeros(2, 2), torch.tensor([0, 1]), beta)
 
 
 def test_wrong_shapes_names_and_labels_are_refused():
@@ -232,7 +239,7 @@ def test_wrong_shapes_names_and_labels_are_refused():
     with pytest.raises(ParameterError, match="2 class weights but the logits 3"):
         weighted_cross_entropy(torch.zeros(8, 3), y, 0.75)
     with pytest.raises(ParameterError, match="2 class weights but the logits 3"):
-        WeightedCrossEntropy(0.75)(torch.zeros(8, 3), y)
+        Criterion(weighted_cross_entropy, beta=0.75)(torch.zeros(8, 3), y)
     with pytest.raises(ParameterError, match="binary loss"):
         linear_probability_loss(torch.zeros(8, 3), y)
     with pytest.raises(ParameterError, match="do not fit"):
@@ -244,7 +251,7 @@ def test_wrong_shapes_names_and_labels_are_refused():
     with pytest.raises(ParameterError, match="reduction"):
         cross_entropy(logits, y, "average")
     with pytest.raises(ParameterError, match="loss_without_beta"):
-        build_loss(None, "focal")
+        build_loss("wce", None, "focal")
     with pytest.raises(ParameterError, match=r"\[B\]"):
         mse(torch.zeros(8, 2), y)
     for label in (-1, 2):

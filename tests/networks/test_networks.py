@@ -8,6 +8,7 @@ from cxrlib.errors import ParameterError, WeightsError
 from cxrlib.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network
 from cxrlib.networks.cost import cost_table, multiply_accumulates
 from cxrlib.networks.counting import counts_by_part, head_counts, paper_counts, parameter_counts, sketch
+from cxrlib.networks.heads import default_head
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -38,17 +39,27 @@ def test_acnn_has_the_released_codes_counts():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_parts_add_up_to_the_network(model):
+def test_parts_add_up_to_the_network_under_each_head(model):
     table = counts_by_part(64, [model])
-    assert table["parameters"].sum() == sum(p.numel() for p in sketch(model, 64).parameters())
-    assert table["share"].sum() == pytest.approx(1)
+    for head, parts in table.groupby("head"):
+        network = sketch(model, 64, head)
+        assert parts["parameters"].sum() == sum(p.numel() for p in network.parameters())
+        assert parts["share"].sum() == pytest.approx(1)
+    assert table.loc[table["default"], "head"].unique().tolist() == [default_head(model)]
 
 
 def test_the_papers_counts_fit_the_networks_and_no_head():
     nearest = paper_counts().groupby("paper", sort=False).first()
     assert abs(nearest.loc[["ResNet-50", "ACNN"], "deviation"]).max() < 0.06
-    heads = head_counts([64, 224, 256])
-    assert not heads[["head", "head: dense layers"]].isin([7000]).any(axis=None)
+    assert nearest.loc["fully connected network", "candidate"] == "trunk: convolutions"  # ACNN's 7,776
+    assert nearest.loc["fully connected network", "truncates"]
+
+
+def test_the_released_head_sees_a_position_for_each_32_pixels_of_resnet():
+    heads = head_counts([64, 128, 256]).set_index("image_size")
+    assert heads["map"].tolist() == ["2 x 2", "4 x 4", "8 x 8"]
+    assert round(heads.loc[128, "head"], -3) == 7000  # at half the paper's size
+    assert (heads["own classifier"] == 2048 * 2 + 2).all()
 
 
 def test_the_head_flattens_one_channel():
@@ -97,16 +108,25 @@ def test_a_wrong_model_or_state_is_one_sentence():
         build_network("acnn", 64, seed=0, trunk_state={"nothing": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_a_training_step_in_bfloat16_moves_the_weights(model):
-    network = build_network(model, 32, seed=0)
-    before = network.head[0].weight.clone()
+@pytest.mark.parametrize(("model", "head"), [(m, default_head(m)) for m in MODELS] + [("resnet50", "native")])
+def test_a_training_step_in_bfloat16_moves_trunk_and_head_and_logits_are_float32(model, head):
+    network = build_network(model, 32, seed=0, head=head)
+    network.dtype = torch.bfloat16
+    before = {name: value.clone() for name, value in network.named_parameters()}
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = network(torch.rand(4, 1, 32, 32))
-    torch.nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 0, 1])).backward()
+    seen = []
+    network.head.register_forward_pre_hook(lambda _module, given: seen.append(given[0].dtype))
+    logits = network(torch.rand(4, 1, 32, 32))
+    assert logits.dtype == torch.float32 and seen == [torch.float32]
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 0, 1])).backward()
     optimiser.step()
-    assert torch.isfinite(logits).all() and not torch.equal(before, network.head[0].weight)
+    moved = {name.split(".")[0] for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"trunk", "head"}
+
+
+def test_keras_batch_norm_is_set_everywhere():
+    layers = [m for m in build_network("resnet50", 64, seed=0, batch_norm="keras").modules() if hasattr(m, "momentum")]
+    assert layers and all((m.momentum, m.eps) == (0.01, 1e-3) for m in layers)
 
 
 def test_acnn_costs_more_arithmetic_than_resnet_with_fewer_parameters():

@@ -1,6 +1,6 @@
-"""Figures of the audit: exact intervals, a column against two definitions, test-set sizes, power, wrong digits."""
+"""Figures of the audit: the table with its errors marked, strips of one row, a column against two definitions, sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,226 +9,140 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.analysis.audit.lattice import bounds, strip
-from cxrlib.analysis.audit.quantities import QUANTITIES
+from cxrlib.analysis.audit.lattice import strips
 from cxrlib.analysis.audit.report import Report
 from cxrlib.analysis.audit.table import Row
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}
-_READINGS = {"nearest": "digits rounded", "truncated": "digits cut off", "either": "digits rounded or cut off"}
 
 
-def intervals_table(report: Report, level: float = 0.95) -> pd.DataFrame:
-    """The rows' proportions with their exact intervals and statuses, for `plot_intervals`.
+def marked_cells(report: Report) -> pd.DataFrame:
+    """Every printed figure with the gravest finding that names it: row, label, column, printed, status.
 
-    Adds `status` and `value` (the printed figure) to `Report.rates_table`, elementary rates only where there are any.
+    A column that does not hold what its header says is marked in its header, which is row 0.
     """
-    rates = report.rates_table(level)
-    elementary = rates[rates["quantity"].isin(("sensitivity", "specificity"))]
-    rates = rates if elementary.empty else elementary
-    status = {verdict.row.number: verdict.status for verdict in report.verdicts}
-    value = {(v.row.number, h): f.value for v in report.verdicts for h, f in v.row.figures.items()}
-    keys = zip(rates["row"], rates["column"], strict=True)
-    return rates.assign(status=rates["row"].map(status), value=[value[key] for key in keys]).reset_index(drop=True)
+    marks = {(row, column): POSSIBLE for row in range(len(report.table.rows) + 1) for column in report.table.columns}
+    for finding in reversed(report.findings):
+        if finding.severity in STATUS_COLOURS:
+            marks |= {(row, column): finding.severity for row in finding.rows or (0,) for column in finding.columns}
+    columns = [*report.table.columns, *([report.table.gain] if report.table.gain else [])]
+    lines = [(0, "", column, column, marks.get((0, column), POSSIBLE)) for column in columns]
+    for row in report.table.rows:
+        for column in columns:
+            text = row.figures[column].text if column in row.figures else "–"
+            lines.append((row.number, row.label, column, text, marks.get((row.number, column), POSSIBLE)))
+    return pd.DataFrame(lines, columns=["row", "label", "column", "printed", "status"])
 
 
-def plot_intervals(table: pd.DataFrame) -> Figure:
-    """Printed rates by row with Clopper-Pearson intervals; red rows cannot be true, a cross has no count behind it."""
-    columns = list(dict.fromkeys(table["column"]))
-    rows = list(dict.fromkeys(zip(table["row"], table["label"], strict=True)))
-    place = {number: -i for i, (number, _) in enumerate(rows)}
+def plot_marked(cells: pd.DataFrame) -> Figure:
+    """The table as printed; orange figures fit only with digits cut off, red ones (or headers) cannot be true."""
+    columns = list(dict.fromkeys(cells["column"]))
+    figure, axis = plt.subplots(figsize=(11.0, 0.27 * (cells["row"].max() + 3)))
+    for cell in cells.itertuples():
+        colour, marked = STATUS_COLOURS[cell.status], cell.status != POSSIBLE
+        fill, line = ((*colour, 0.35), "-") if cell.status == IMPOSSIBLE else ("none", "--")
+        box = {"facecolor": fill, "edgecolor": colour, "linestyle": line, "pad": 2} if marked else None
+        weight = "bold" if cell.row == 0 else "normal"
+        axis.text(columns.index(cell.column), -cell.row, cell.printed, ha="center", va="center", fontsize=9, weight=weight, bbox=box)  # fmt: skip
+    rows = cells[cells["row"] > 0].drop_duplicates("row")
+    axis.set_yticks(-rows["row"], [_short(row, label) for row, label in zip(rows["row"], rows["label"], strict=True)], fontsize=8)  # fmt: skip
+    axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(-rows["row"].max() - 0.6, 0.6), xticks=[])
+    axis.grid(False)
+    for status, fill in ((IMPOSSIBLE, STATUS_COLOURS[IMPOSSIBLE]), (LAST_DIGIT, "none")):
+        axis.plot([], [], "s", color=STATUS_COLOURS[status], mfc=fill, label=status)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize=9)
+    sns.despine(figure, left=True, bottom=True)
+    return figure
+
+
+def plot_intervals(rates: pd.DataFrame) -> Figure:
+    """Rates of `Report.rates_table` by row with exact intervals; a cross marks a figure that no count gives."""
+    columns = list(dict.fromkeys(rates["column"]))
+    rows = rates.drop_duplicates("row")
     size = (11.0, 0.28 * len(rows) + 1.4)
     figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, column in zip(axes[0], columns, strict=True):
-        part = table[table["column"] == column]
         for status, colour in STATUS_COLOURS.items():
-            some = part[part["status"] == status]
-            y = some["row"].map(place)
-            axis.hlines(y, some["low"], some["high"], color=colour, linewidth=2, alpha=0.6)
-            known = some["k"].notna()
-            axis.plot(some["value"][known], y[known], "o", color=colour, markersize=5, label=status)
-            axis.plot(some["value"][~known], y[~known], "x", color=colour, markersize=8, markeredgewidth=2)
-        axis.set(xlabel=column, ylim=(-len(rows) + 0.4, 0.6))
-    axes[0, 0].set_yticks(
-        [place[number] for number, _ in rows], [_short(number, label) for number, label in rows], fontsize=8
-    )
+            part = rates[(rates["column"] == column) & (rates["status"] == status)]
+            axis.hlines(-part["row"], part["low"], part["high"], color=colour, linewidth=2, alpha=0.6)
+            for some, marker, label in ((part[part["k"].notna()], "o", status), (part[part["k"].isna()], "X", "_")):
+                axis.plot(some["value"], -some["row"], marker, color=colour, markersize=6, label=label)
+        axis.set(xlabel=column, ylim=(-rates["row"].max() - 0.6, -0.4))
+    axes[0, 0].set_yticks(-rows["row"], [_short(row, label) for row, label in zip(rows["row"], rows["label"], strict=True)], fontsize=8)  # fmt: skip
     axes[0, -1].legend(loc="lower left", fontsize=9, title="row as printed", title_fontsize=9)
     return figure
 
 
-def plot_definition(points: pd.DataFrame, column: str, stated: str, found: str) -> Figure:
-    """A printed column against its header's definition and the one found, both from the rows' own printed rates."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")
-    for axis in (left, right):
-        axis.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1, linestyle="--")
-        if found != stated:
-            label = f"{_name(stated)}, as defined"
-            axis.plot(points["stated"], points["printed"], "s", color=PALETTE["orange"], label=label)
-        axis.plot(
-            points["found"], points["printed"], "o", color=PALETTE["blue"], mfc="none", mew=1.5, label=_name(found)
-        )
-        axis.set(
-            xlabel="from the row's own rates", ylabel=f"printed as {column}", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03)
-        )
-    left.legend(loc="center")
-    for line in points[points["status"] == IMPOSSIBLE].itertuples():
-        right.plot(line.found, line.printed, "x", color=STATUS_COLOURS[IMPOSSIBLE], ms=9, mew=2)
-        right.annotate(f"row {line.row}", (line.found, line.printed), (9, -4), textcoords="offset points", fontsize=10)
-    low, high = (
-        float(end) for end in (points[["found", "printed"]].min().min(), points[["found", "printed"]].max().max())
-    )
-    room = 0.05 * max(high - low, 0.01)
-    right.set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
-    return figure
-
-
-def sizes_table(report: Report) -> pd.DataFrame:
-    """Every test set that would explain the first impossible row that has one, for `plot_sizes`.
-
-    Columns: row, reading, stated_positives, stated_negatives and those of `SizeSearch.solutions`; empty if no row is.
-    """
-    explained = [number for (number, _), search in report.searches.items() if search.nearest is not None]
-    columns = ["row", "reading", "positives", "negatives", "matrices", "tp", "tn", "distance"]
-    parts = []
-    for (number, how), search in report.searches.items():
-        if explained and number == explained[0]:
-            row = report.table.rows[number - 1]
-            parts.append(
-                search.solutions.assign(
-                    row=number, reading=_READINGS[how], stated_positives=row.positives, stated_negatives=row.negatives
-                )
-            )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def plot_sizes(table: pd.DataFrame) -> Figure:
-    """Test sets that would explain an impossible row: each point a size, the stated one and the nearest marked."""
-    figure, axis = plt.subplots(figsize=WIDE)
-    axis.set(xlabel="positive test images", ylabel="negative test images")
-    if table.empty:
-        axis.text(0.5, 0.5, "no row needs, or has, another test set", ha="center", transform=axis.transAxes)
-        return figure
-    readings = list(dict.fromkeys(table["reading"]))[::-1]  # the stricter reading on top
-    for i, (reading, colour) in enumerate(zip(readings, (PALETTE["sky"], PALETTE["blue"]), strict=False)):
-        part = table[table["reading"] == reading]
-        label = f"{reading}: {len(part):,} sizes"
-        axis.plot(part["positives"], part["negatives"], ".", color=colour, markersize=3, label=label)
-        best = part.loc[part["distance"].idxmin()]
-        label = f"nearest of these: {best['positives']:,} + {best['negatives']:,}"
-        axis.plot(
-            best["positives"],
-            best["negatives"],
-            "os"[i % 2],
-            color=colour,
-            mfc="none",
-            ms=14 - 5 * i,
-            mew=2,
-            label=label,
-        )
-    stated = table.iloc[0]
-    p, n = int(stated["stated_positives"]), int(stated["stated_negatives"])
-    axis.plot(p, n, "x", color=PAPER_COLOUR, ms=10, mew=2, label=f"stated: {p:,} + {n:,}")
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return figure
-
-
-def strips_table(report: Report, row: Row) -> pd.DataFrame:
-    """The TN that each printed figure of a row allows at each TP: column, tp, first, last (not whole there if empty)."""
-    tp = np.arange(row.positives + 1, dtype=np.int64)
-    parts = []
-    for header, quantity in report.columns.items():
-        if header in row.figures:
-            limits = bounds(row.figures[header])
-            first, last = np.broadcast_arrays(
-                *strip(QUANTITIES[quantity], limits, row.positives, row.negatives, tp), tp
-            )[:2]
-            frame = pd.DataFrame({"column": header, "tp": tp, "first": first, "last": last})
-            parts.append(
-                frame[(frame["first"] <= frame["last"]) & (frame["last"] >= 0) & (frame["first"] <= row.negatives)]
-            )
+def strips_table(row: Row, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The TN that each printed figure of a row allows at each TP: column, tp, first, last; empty if first > last."""
+    parts = [
+        pd.DataFrame({"column": f"{header} {row.figures[header].text}", "tp": np.arange(row.positives + 1), "first": first, "last": last})
+        for header, (first, last) in strips(row, columns).items()
+    ]  # fmt: skip
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(first=table["first"].clip(0, row.negatives), last=table["last"].clip(0, row.negatives))
+    table = table.assign(first=table["first"].clip(lower=0), last=table["last"].clip(upper=row.negatives))
+    return table
 
 
 def plot_strips(table: pd.DataFrame, row: Row) -> Figure:
     """Confusion matrices as lattice points: those each printed figure allows; a row is possible where all meet."""
     figure, axis = plt.subplots(figsize=WIDE)
-    colours = sns.color_palette("colorblind", table["column"].nunique())
-    for i, (column, part) in enumerate(table.groupby("column", sort=False)):
-        label = f"{column} {row.figures[str(column)].text}"
-        wide = part[part["last"] - part["first"] > row.negatives / 4]
-        thin = part.drop(wide.index)
-        axis.vlines(wide["tp"], wide["first"], wide["last"], color=colours[i], linewidth=3, alpha=0.5, label=label if len(wide) else "_")  # fmt: skip
-        axis.plot(thin["tp"], (thin["first"] + thin["last"]) / 2, "o", color=colours[i], ms=9 - 2 * i, mfc="none", mew=1.5, label="_" if len(wide) else label)  # fmt: skip
-    missing = [column for column in row.figures if column not in set(table["column"])]
-    bands = table[table["last"] - table["first"] <= row.negatives / 4]
+    allowed = table[table["first"] <= table["last"]]
+    bands = allowed[allowed["last"] - allowed["first"] < row.negatives / 4]
     low, high = (bands["first"].min(), bands["last"].max()) if len(bands) else (0, row.negatives)
+    for i, column in enumerate(table["column"].unique()):
+        part = allowed[allowed["column"] == column]
+        if part.empty:
+            axis.plot([], [], "x", color=f"C{i}", label=f"{column}: no matrix")
+        elif (part["last"] - part["first"]).max() >= row.negatives / 4:
+            axis.vlines(part["tp"], part["first"], part["last"], color=f"C{i}", linewidth=3, alpha=0.5, label=column)
+        else:
+            middle = (part["first"] + part["last"]) / 2
+            axis.plot(part["tp"], middle, "o", color=f"C{i}", markersize=9 - 2 * i, mfc="none", mew=1.5, label=column)
     room = max(10.0, 0.05 * (high - low))
     axis.set(xlabel="true positives", ylabel="true negatives", ylim=(low - room, high + room))
-    axis.set_title(
-        ""
-        if not missing
-        else "no matrix prints " + ", ".join(f"{c} {row.figures[c].text}" for c in missing if c != "Gain(%)")
-    )
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
-def plot_power(table: pd.DataFrame, detectable: pd.DataFrame, images: Sequence[int]) -> Figure:
-    """Power of McNemar's exact test over the difference in rate, for the first of `images` and for others."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.0), sharey=True, layout="constrained")
-    first = table[table["images"] == images[0]]
-    sns.lineplot(first, x="difference", y="power", hue="against", palette="colorblind", legend="full", ax=left)
-    left.legend(title="only the worse is right")
-    left.set(title=f"{images[0]} images", xlabel="difference in rate", ylabel="power")
-    best = table[table["against"] == 0].assign(images=lambda t: t["images"].astype(str))
-    sns.lineplot(best, x="difference", y="power", hue="images", palette="colorblind", ax=right)
-    right.set(title="most favourable pairing", xlabel="difference in rate")
+def plot_definition(points: pd.DataFrame, labels: Mapping[str, str], marked: Iterable[int] = ()) -> Figure:
+    """A printed column (`printed`) against other columns of `points`, by name in `labels`; rows to mark by number."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")
     for axis in (left, right):
-        axis.axhline(0.8, color=PALETTE["grey"], linestyle="--", linewidth=1)
-    found = detectable.set_index("images").loc[images[0], "detectable"]
-    left.axvline(found, color=PALETTE["grey"], linestyle=":", linewidth=1)
+        axis.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1, linestyle="--")
+        for (name, label), colour, marker in zip(labels.items(), ("orange", "blue"), "so", strict=True):
+            axis.plot(points[name], points["printed"], marker, color=PALETTE[colour], mfc="none", mew=1.5, label=label)
+        axis.set(xlabel="from the row's own rates", ylabel="as printed", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    left.legend(loc="center")
+    nearest = list(labels)[-1]
+    for line in points[points["row"].isin(list(marked))].to_dict("records"):
+        right.plot(line[nearest], line["printed"], "x", color=STATUS_COLOURS[IMPOSSIBLE], markersize=9, mew=2)
+        right.annotate(f"row {line['row']}", (line[nearest], line["printed"]), (9, -4), textcoords="offset points", fontsize=10)  # fmt: skip
+    low, high = points[[nearest, "printed"]].min().min(), points[[nearest, "printed"]].max().max()
+    room = 0.05 * max(high - low, 0.01)
+    right.set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
     return figure
 
 
-def plot_detection(shares: pd.DataFrame) -> Figure:
-    """Share of single-digit errors noticed, by test set, number of decimals and columns printed."""
-    table = shares.assign(
-        size=[f"{p:,} + {n:,}" for p, n in zip(shares["positives"], shares["negatives"], strict=True)]
-    )
-    sizes = list(dict.fromkeys(table["size"]))
-    figure, axes = plt.subplots(1, len(sizes), figsize=(3.4 * len(sizes), 3.8), sharey=True, layout="constrained")
-    for axis, size in zip(np.atleast_1d(axes), sizes, strict=True):
-        part = table[table["size"] == size].assign(decimals=lambda t: t["decimals"].astype(str))
-        sns.barplot(part, x="decimals", y="noticed", hue="printed", palette="colorblind", ax=axis)
-        axis.set(title=f"{size} images", xlabel="decimals printed", ylabel="share noticed", ylim=(0, 1.02))
-        legend = axis.get_legend()
-        if legend is not None and size != sizes[-1]:
-            legend.remove()
-        elif legend is not None:
-            sns.move_legend(axis, "center left", bbox_to_anchor=(1.02, 0.5), title="columns")
-    return figure
-
-
-def plot_digits(table: pd.DataFrame) -> Figure:
-    """Share of wrong digits noticed by figure and digit, one panel for each number of decimals printed."""
-    panels = list(dict.fromkeys(table["decimals"]))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.0), sharey=True, layout="constrained")
-    for axis, decimals in zip(np.atleast_1d(axes), panels, strict=True):
-        part = table[table["decimals"] == decimals]
-        shares = part.pivot_table(index="figure", columns="digit", values="noticed", sort=False)
-        sns.heatmap(shares, annot=True, fmt=".2f", vmin=0, vmax=1, cmap="Blues", cbar=False, ax=axis)
-        axis.set(title=f"{decimals} decimals", xlabel="decimal that is wrong", ylabel="")
-        axis.tick_params(axis="y", rotation=0)
+def plot_sizes(table: pd.DataFrame, row: Row | None) -> Figure:
+    """Test sets that would explain an impossible row, by `reading`; the stated size and the nearest are marked."""
+    figure, axis = plt.subplots(figsize=WIDE)
+    axis.set(xlabel="positive test images", ylabel="negative test images")
+    if row is None or table.empty:
+        axis.text(0.5, 0.5, "no row needs, or has, another test set", ha="center", transform=axis.transAxes)
+        return figure
+    for i, (reading, part) in enumerate(reversed(list(table.groupby("reading", sort=False)))):  # the stricter on top
+        colour, best = PALETTE[("sky", "blue")[i % 2]], part.loc[part["distance"].idxmin()]
+        label = f"{reading}: {len(part):,} sizes"
+        axis.plot(part["positives"], part["negatives"], ".", color=colour, markersize=3, label=label)
+        label = f"nearest of these: {best['positives']:,} + {best['negatives']:,}"
+        axis.plot(best["positives"], best["negatives"], "os"[i % 2], color=colour, mfc="none", ms=14 - 5 * i, mew=2, label=label)  # fmt: skip
+    label = f"stated: {row.positives:,} + {row.negatives:,}"
+    axis.plot(row.positives, row.negatives, "x", color=PAPER_COLOUR, markersize=10, mew=2, label=label)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
 def _short(number: int, label: str) -> str:
-    text = label if len(label) <= 46 else "… " + label[-44:]
-    return f"{number}  {text}"
-
-
-def _name(quantity: str) -> str:
-    title = QUANTITIES[quantity].title
-    return "PPCR" if quantity == "ppcr" else title.lower()
+    return f"{number}  {label if len(label) <= 60 else '… ' + label[-58:]}"

@@ -13,86 +13,67 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxrlib.errors import ParameterError
-
-Coefficients = tuple[Any, Any, Any]
-"""Factors of TP, of TN and of 1: whole numbers, or integer arrays shaped as the sizes are."""
+Linear = Callable[[Any, Any], tuple[Any, Any, Any]]
+"""(positives, negatives) -> factors of TP, of TN and of 1: whole numbers, or integer arrays shaped as the sizes are."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity of a confusion matrix, how it is computed and under which headers it is found."""
+    """One quantity of a confusion matrix: how it is computed, and under which other headers it is found."""
 
-    name: str
     title: str
     formula: str
-    aliases: tuple[str, ...]
-    numerator: Callable[[Any, Any], Coefficients]  # of (positives, negatives)
-    denominator: Callable[[Any, Any], Coefficients]
+    numerator: Linear
+    denominator: Linear
+    aliases: tuple[str, ...] = ()
     kind: str = "rate"  # "proportion" (of a count the test set fixes), "rate" or "count"
 
     def value(self, tp: npt.ArrayLike, tn: npt.ArrayLike, positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Any:
-        """The quantity of matrices given by broadcastable counts, float64; NaN where its denominator is 0."""
-        t, u, p, n = (np.asarray(count, np.int64) for count in (tp, tn, positives, negatives))
-        a, b, c = self.numerator(p, n)
-        d, e, f = self.denominator(p, n)
+        """The quantity at broadcastable TP and TN (of rates: not whole), float64; NaN where its denominator is 0."""
+        t, u, p, n = (np.asarray(count, np.float64) for count in (tp, tn, positives, negatives))
+        (a, b, c), (d, e, f) = self.numerator(p, n), self.denominator(p, n)
         above, below = np.broadcast_arrays(a * t + b * u + c, d * t + e * u + f)
         return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)[()]
 
 
+def _share(title: str, formula: str, numerator: Linear, of: Linear, *aliases: str) -> Quantity:
+    return Quantity(title, formula, numerator, of, aliases, "proportion")
+
+
+def _count(title: str, formula: str, numerator: Linear) -> Quantity:
+    return Quantity(title, formula, numerator, lambda p, n: (0, 0, 1), (title.lower(),), "count")
+
+
+_P, _N, _ALL = (lambda p, n: (0, 0, p)), (lambda p, n: (0, 0, n)), (lambda p, n: (0, 0, p + n))
+
 QUANTITIES: dict[str, Quantity] = {
-    quantity.name: quantity
-    for quantity in (
-        Quantity("sensitivity", "Sensitivity", "TP / P", ("recall", "sens", "tpr", "true positive rate", "hit rate", "sensitivity recall"), lambda p, n: (1, 0, 0), lambda p, n: (0, 0, p), "proportion"),
-        Quantity("specificity", "Specificity", "TN / N", ("spec", "tnr", "true negative rate", "selectivity"), lambda p, n: (0, 1, 0), lambda p, n: (0, 0, n), "proportion"),
-        Quantity("bacc", "Balanced accuracy", "(TP / P + TN / N) / 2", ("balanced accuracy", "balanced acc", "bal acc", "uar"), lambda p, n: (n, p, 0), lambda p, n: (0, 0, 2 * p * n)),
-        Quantity("accuracy", "Accuracy", "(TP + TN) / (P + N)", ("acc", "overall accuracy"), lambda p, n: (1, 1, 0), lambda p, n: (0, 0, p + n), "proportion"),
-        Quantity("ppcr", "Predicted positive condition rate", "(TP + FP) / (P + N)", ("predicted positive condition rate", "predicted positive rate"), lambda p, n: (1, -1, n), lambda p, n: (0, 0, p + n), "proportion"),
-        Quantity("precision", "Precision", "TP / (TP + FP)", ("ppv", "positive predictive value"), lambda p, n: (1, 0, 0), lambda p, n: (1, -1, n)),
-        Quantity("npv", "Negative predictive value", "TN / (TN + FN)", ("negative predictive value",), lambda p, n: (0, 1, 0), lambda p, n: (-1, 1, p)),
-        Quantity("f1", "F1 score", "2 TP / (2 TP + FP + FN)", ("f1 score", "f score", "f measure", "dice"), lambda p, n: (2, 0, 0), lambda p, n: (1, -1, p + n)),
-        Quantity("fpr", "False positive rate", "FP / N", ("false positive rate", "fall out"), lambda p, n: (0, -1, n), lambda p, n: (0, 0, n), "proportion"),
-        Quantity("fnr", "False negative rate", "FN / P", ("false negative rate", "miss rate"), lambda p, n: (-1, 0, p), lambda p, n: (0, 0, p), "proportion"),
-        Quantity("error", "Error rate", "(FP + FN) / (P + N)", ("error rate", "misclassification rate"), lambda p, n: (-1, -1, p + n), lambda p, n: (0, 0, p + n), "proportion"),
-        Quantity("youden", "Youden's J", "TP / P + TN / N - 1", ("youden j", "youdens j", "youden index", "informedness"), lambda p, n: (n, p, -p * n), lambda p, n: (0, 0, p * n)),
-        Quantity("tp", "True positives", "TP", ("true positives", "true positive"), lambda p, n: (1, 0, 0), lambda p, n: (0, 0, 1), "count"),
-        Quantity("fn", "False negatives", "P - TP", ("false negatives", "false negative"), lambda p, n: (-1, 0, p), lambda p, n: (0, 0, 1), "count"),
-        Quantity("tn", "True negatives", "TN", ("true negatives", "true negative"), lambda p, n: (0, 1, 0), lambda p, n: (0, 0, 1), "count"),
-        Quantity("fp", "False positives", "N - TN", ("false positives", "false positive"), lambda p, n: (0, -1, n), lambda p, n: (0, 0, 1), "count"),
-    )
+    "sensitivity": _share("sensitivity", "TP / P", lambda p, n: (1, 0, 0), _P, "recall", "tpr", "true positive rate"),
+    "specificity": _share("specificity", "TN / N", lambda p, n: (0, 1, 0), _N, "tnr", "true negative rate"),
+    "bacc": Quantity("balanced accuracy", "(TP / P + TN / N) / 2", lambda p, n: (n, p, 0), lambda p, n: (0, 0, 2 * p * n), ("balanced accuracy",)),
+    "accuracy": _share("accuracy", "(TP + TN) / (P + N)", lambda p, n: (1, 1, 0), _ALL, "acc"),
+    "ppcr": _share("predicted positive condition rate", "(TP + FP) / (P + N)", lambda p, n: (1, -1, n), _ALL, "predicted positive condition rate"),
+    "precision": Quantity("precision", "TP / (TP + FP)", lambda p, n: (1, 0, 0), lambda p, n: (1, -1, n), ("ppv", "positive predictive value")),
+    "npv": Quantity("negative predictive value", "TN / (TN + FN)", lambda p, n: (0, 1, 0), lambda p, n: (-1, 1, p), ("negative predictive value",)),
+    "f1": Quantity("F1 score", "2 TP / (2 TP + FP + FN)", lambda p, n: (2, 0, 0), lambda p, n: (1, -1, p + n), ("f1 score", "f score")),
+    "fpr": _share("false positive rate", "FP / N", lambda p, n: (0, -1, n), _N, "false positive rate"),
+    "fnr": _share("false negative rate", "FN / P", lambda p, n: (-1, 0, p), _P, "false negative rate"),
+    "error": _share("error rate", "(FP + FN) / (P + N)", lambda p, n: (-1, -1, p + n), _ALL, "error rate"),
+    "youden": Quantity("Youden's J", "TP / P + TN / N - 1", lambda p, n: (n, p, -p * n), lambda p, n: (0, 0, p * n), ("youdens j", "youden index")),
+    "tp": _count("true positives", "TP", lambda p, n: (1, 0, 0)),
+    "fn": _count("false negatives", "P - TP", lambda p, n: (-1, 0, p)),
+    "tn": _count("true negatives", "TN", lambda p, n: (0, 1, 0)),
+    "fp": _count("false positives", "N - TN", lambda p, n: (0, -1, n)),
 }  # fmt: skip
 """Every quantity the audit can check, by name."""
 
-ROLES: dict[str, tuple[str, ...]] = {
-    "gain": ("gain", "improvement", "relative gain", "relative improvement"),
-    "positives": ("positives", "n positive", "n positives", "test positives", "test covid"),
-    "negatives": ("negatives", "n negative", "n negatives", "test negatives", "test non covid"),
-}
-"""Columns that are no quantity of one matrix: a gain over another row, and the row's test sizes."""
+GAIN, POSITIVES, NEGATIVES, UNCHECKED, LABEL = "gain", "positives", "negatives", "unchecked", "label"
+"""Columns that are no quantity of one matrix: a gain over another row, the row's test sizes, and all else."""
 
-UNCHECKED, LABEL = "unchecked", "label"
-_ALIASES = {
-    alias: name
-    for name, others in [(q.name, q.aliases) for q in QUANTITIES.values()] + list(ROLES.items())
-    for alias in (name, *others)
-}
-
-
-def normalise(header: str) -> str:
-    """A column header for look-up: lower case, without units in brackets, words parted by single blanks."""
-    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", header)
-    bare = re.sub(r"['’]", "", bare)
-    return " ".join(re.findall(r"[^\W_]+", bare.lower()))
+_ALIASES = {alias: name for name, quantity in QUANTITIES.items() for alias in (name, *quantity.aliases)}
+_ALIASES |= {name: name for name in (GAIN, POSITIVES, NEGATIVES)} | {"improvement": GAIN}
 
 
 def recognise(header: str) -> str | None:
-    """The quantity or role a header names, or None."""
-    return _ALIASES.get(normalise(header))
-
-
-def check_quantity(name: str) -> str:
-    """`name` if a column may be declared to hold it; raises ParameterError naming what is allowed."""
-    allowed = (*QUANTITIES, *ROLES, UNCHECKED, LABEL)
-    if name not in allowed:
-        raise ParameterError(f"'{name}' is no quantity of the audit: choose one of {', '.join(allowed)}.")
-    return name
+    """The quantity or role that a column header names (case, signs and what stands in brackets aside), or None."""
+    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]|['’]", lambda found: "" if len(found[0]) == 1 else " ", header)
+    return _ALIASES.get(" ".join(re.findall(r"[^\W_]+", bare.lower())))

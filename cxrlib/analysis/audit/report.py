@@ -1,35 +1,33 @@
-"""The audit of one table: every rule over every row, and what came of it as findings, tables, text and JSON."""
+"""The audit of one table: every rule over every row, and what came of it as findings, tables and text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.audit import sentences
-from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE, Verdict, judge
+from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE, Verdict, explain, judge
 from cxrlib.analysis.audit.definitions import Renamed, rename_columns
 from cxrlib.analysis.audit.gains import GainAudit, audit_gain
-from cxrlib.analysis.audit.lattice import count, matrices
+from cxrlib.analysis.audit.lattice import count
 from cxrlib.analysis.audit.quantities import QUANTITIES
-from cxrlib.analysis.audit.search import SizeSearch, search_sizes
-from cxrlib.analysis.audit.table import Row, Table
+from cxrlib.analysis.audit.search import explain_sizes, search_sizes
+from cxrlib.analysis.audit.table import Table
+from cxrlib.analysis.sentences import count as counted
+from cxrlib.analysis.sentences import listed
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import clopper_pearson
 
 NOTE = "note"
-_ORDER = (IMPOSSIBLE, LAST_DIGIT, NOTE)
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that cannot be true (IMPOSSIBLE), fits only if digits were cut off (LAST_DIGIT), or is worth knowing."""
 
-    rule: str
     severity: str
+    rule: str
     rows: tuple[int, ...]
     columns: tuple[str, ...]
     message: str
@@ -37,169 +35,121 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """A table's audit. `columns` is what each column was found to hold; `searches` is by row number and rounding."""
+    """A table's audit."""
 
     table: Table
-    rounding: str
-    columns: Mapping[str, str]
-    renamed: tuple[Renamed, ...]
-    verdicts: tuple[Verdict, ...]
-    searches: Mapping[tuple[int, str], SizeSearch]
+    columns: Mapping[str, str]  # what each column was found to hold
+    renamed: list[Renamed]
+    verdicts: list[Verdict]
+    searches: Mapping[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: rounded as stated, and rounded or cut off
     gain: GainAudit | None
-    findings: tuple[Finding, ...]
-    searched: bool  # whether other test-set sizes were looked for
+    findings: list[Finding] = field(default_factory=list)  # the gravest first
 
     @property
     def clean(self) -> bool:
         """Whether nothing in the table is impossible."""
         return all(finding.severity != IMPOSSIBLE for finding in self.findings)
 
-    def rows_with(self, status: str) -> list[Verdict]:
-        """The verdicts of one status."""
-        return [verdict for verdict in self.verdicts if verdict.status == status]
+    @property
+    def answer(self) -> str:
+        """Does the table add up? Two sentences, from the findings alone."""
+        statuses = [verdict.status for verdict in self.verdicts]
+        possible, last, impossible, empty = map(statuses.count, (POSSIBLE, LAST_DIGIT, IMPOSSIBLE, EMPTY))
+        first = [f"{possible} of {counted(len(statuses) - empty, 'row')} can be true on the stated test set as printed"]
+        first += [f"{last} only if digits were cut off or means taken of rounded figures"] * bool(last)
+        first += [f"{impossible} cannot be true"] * bool(impossible)
+        first += [f"{counted(empty, 'more row')} with no figure to check"] * bool(empty)
+        second = [f"the column {r.column} holds {QUANTITIES[r.found].title}, which fits {r.fits_found} of {r.rows} rows where its own definition fits {r.fits_stated or 'none'}" for r in self.renamed]  # fmt: skip
+        text = "; ".join(second + [str(self.gain)] * bool(self.gain)) or "every checked column can hold what its header says"  # fmt: skip
+        return f"In {self.table.name} {listed(first)}. {text[0].upper()}{text[1:]}."
 
-    def findings_table(self) -> pd.DataFrame:
-        """The findings: severity, rule, rows, finding; the gravest first."""
-        return pd.DataFrame(
-            [(f.severity, f.rule, ", ".join(map(str, f.rows)), f.message) for f in self.findings],
-            columns=["severity", "rule", "rows", "finding"],
-        )
+    def __str__(self) -> str:
+        return "\n".join([self.answer, *(f"[{finding.severity}] {finding.message}" for finding in self.findings)])
 
     def counts_table(self) -> pd.DataFrame:
         """The confusion matrix behind each row (nullable integers, missing where none or several fit)."""
-        rows = []
+        lines = []
         for verdict in self.verdicts:
-            row, counts = verdict.row, verdict.counts
-            tp, tn = counts or (None, None)
-            fn, fp = (None, None) if counts is None else (row.positives - counts[0], row.negatives - counts[1])
-            rows.append((row.number, row.label, verdict.status, verdict.matrices, tp, fn, tn, fp))
-        columns = ["row", "label", "status", "matrices", "tp", "fn", "tn", "fp"]
-        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("tp", "fn", "tn", "fp"), "Int64"))
+            row, (tp, tn) = verdict.row, verdict.counts or (pd.NA, pd.NA)
+            counts = (tp, row.positives - tp, tn, row.negatives - tn)
+            lines.append((row.number, row.label, verdict.status, count(verdict.found), *counts))
+        names = ["tp", "fn", "tn", "fp"]
+        frame = pd.DataFrame(lines, columns=["row", "label", "status", "matrices", *names])
+        return frame.astype(dict.fromkeys(names, "Int64"))
 
     def rates_table(self, level: float = 0.95) -> pd.DataFrame:
-        """Every proportion with its exact interval: row, label, column, quantity, printed, k, n, rate, low, high.
+        """Every proportion: row, label, status, column, quantity, value, k, n and its exact interval, low to high.
 
         The count is the row's own where one matrix fits, else what the figure alone says; where no count prints the
         figure, or several do, count and interval are missing.
         """
-        rows = [
-            (verdict.row.number, verdict.row.label, header, self.columns[header], figure.text, *_proportion(verdict, header, self.columns))
-            for verdict in self.verdicts
-            for header, figure in verdict.row.figures.items()
-            if header in self.columns and QUANTITIES[self.columns[header]].kind == "proportion"
-        ]  # fmt: skip
-        frame = pd.DataFrame(rows, columns=["row", "label", "column", "quantity", "printed", "k", "n"])
-        frame = frame.astype({"k": "Int64", "n": "Int64"})
-        low, high = np.full(len(frame), np.nan), np.full(len(frame), np.nan)
-        known = frame["k"].notna().to_numpy(bool)
-        k, n = (frame.loc[known, name].to_numpy(np.int64) for name in ("k", "n"))
-        low[known], high[known] = clopper_pearson(k, n, level)
-        rate = frame["k"].astype(float) / frame["n"].astype(float)
-        return frame.assign(rate=rate, low=low, high=high)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The whole report as plain values, ready for JSON."""
-        counts = self.counts_table()
-        return {
-            "table": self.table.name,
-            "rounding": self.rounding,
-            "columns": {h: {"stated": self.table.columns[h], "found": what} for h, what in self.columns.items()},
-            "findings": [asdict(finding) for finding in self.findings],
-            "rows": counts.astype(object).where(counts.notna(), None).to_dict("records"),
-            "sizes": [_search_dict(search) for search in self.searches.values()],
-            "answer": sentences.answer(self),
-        }
-
-    def to_text(self) -> str:
-        """The report for a terminal."""
-        lines = [sentences.answer(self), ""]
-        for finding in self.findings:
-            lines.append(f"[{finding.severity}] {finding.message}")
-        return "\n".join(lines if self.findings else lines[:1])
+        lines = []
+        for verdict in self.verdicts:
+            row = verdict.row
+            for header, name in self.columns.items():
+                if header in row.figures and QUANTITIES[name].kind == "proportion":
+                    figure, n = row.figures[header], int(QUANTITIES[name].denominator(row.positives, row.negatives)[2])
+                    k, reach = round(figure.value * n), figure.half_unit * n
+                    if verdict.counts:
+                        k = round(n * QUANTITIES[name].value(*verdict.counts, row.positives, row.negatives))
+                    known = verdict.counts or (abs(k - figure.value * n) <= reach < 0.5)
+                    ends = [float(end) for end in clopper_pearson(k, n, level)] if known else [float("nan")] * 2
+                    lines.append((row.number, row.label, verdict.status, header, name, float(figure.value), k if known else pd.NA, n, *ends))  # fmt: skip
+        columns = ["row", "label", "status", "column", "quantity", "value", "k", "n", "low", "high"]
+        return pd.DataFrame(lines, columns=columns).astype({"k": "Int64"})
 
 
 def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Report:
-    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, twins.
+    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows.
 
     rounding: how figures were shortened: "nearest" (ties may go either way), "truncated" or "either"; under "nearest"
     what fits only with digits cut off is reported as such. search: look for test sets that explain impossible rows.
     """
     columns, renamed = rename_columns(table)
-    verdicts = tuple(judge(row, columns, rounding) for row in table.rows)
-    searches = _searches(verdicts, columns, rounding) if search else {}
-    gain = audit_gain(table)
-    report = Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, (), search)
-    found = [Finding("definition", IMPOSSIBLE, (), (r.column,), sentences.renamed(r)) for r in renamed]
-    for verdict in verdicts:
-        if verdict.status != POSSIBLE:
-            rule = "granularity" if verdict.unreachable else "one matrix"
-            found.append(Finding(rule, verdict.status, (verdict.row.number,), verdict.at_odds, sentences.verdict(verdict, report)))  # fmt: skip
-    found += _gain_findings(table, gain)
-    found += [
-        Finding("twins", NOTE, (one.number, other.number), (), sentences.twins(one, other))
-        for one, other in _twins(table)
-    ]
-    found += [Finding("not checked", NOTE, (), (column,), f"Column {column} is not checked: it is no quantity of a confusion matrix that the audit knows.") for column in table.unchecked]  # fmt: skip
-    found += [Finding("reading", NOTE, (), (), note) for note in table.notes]
-    found.sort(key=lambda finding: _ORDER.index(finding.severity))
-    return Report(table, rounding, columns, tuple(renamed), verdicts, searches, gain, tuple(found), search)
+    report = Report(
+        table, columns, renamed, [judge(row, columns, rounding) for row in table.rows], {}, audit_gain(table)
+    )
+    for verdict in report.verdicts if search else ():
+        if verdict.status == IMPOSSIBLE and len(verdict.row.figures) > 1:
+            with suppress(ParameterError, DataError):  # too many sizes to try: `_findings` says so
+                tried = [search_sizes(verdict.row, columns, how) for how in (rounding, "either")]
+                report.searches[verdict.row.number] = tried[0], tried[1]
+    order = (IMPOSSIBLE, LAST_DIGIT, NOTE)
+    report.findings.extend(sorted(_findings(report, search), key=lambda finding: order.index(finding.severity)))
+    return report
 
 
-def _searches(
-    verdicts: tuple[Verdict, ...], columns: Mapping[str, str], rounding: str
-) -> dict[tuple[int, str], SizeSearch]:
-    """The searches over test-set sizes for every impossible row; a row with too many sizes to try has none."""
-    found = {}
-    for verdict in verdicts:
-        if verdict.status == IMPOSSIBLE and len([header for header in verdict.row.figures if header in columns]) > 1:
-            for how in dict.fromkeys((rounding, "either")):
-                with suppress(ParameterError, DataError):  # `sentences.verdict` says so
-                    found[verdict.row.number, how] = search_sizes(verdict.row, columns, how)
-    return found
-
-
-def _gain_findings(table: Table, gain: GainAudit | None) -> list[Finding]:
-    if gain is None:
-        note = f"No formula known to the audit reproduces half of column {table.gain}, so it is not checked."
-        return [Finding("not checked", NOTE, (), (table.gain,), note)] if table.gain else []
-    fits = int(gain.rows["fits"].sum())
-    found = [Finding("gain formula", NOTE, (), (gain.column,), sentences.gain_formula(gain, fits))]
-    for line in gain.misfits.itertuples():
-        found.append(Finding("gain", IMPOSSIBLE, (int(line.row),), (gain.column,), sentences.gain_misfit(gain, line)))
-    for line in gain.missing.itertuples():
-        found.append(Finding("gain missing", NOTE, (int(line.row),), (gain.column,), sentences.gain_missing(line)))
-    return found
-
-
-def _twins(table: Table) -> list[tuple[Row, Row]]:
-    """Pairs of rows on test sets of one size whose figures are all printed alike."""
-    return [
-        (one, other)
-        for one, other in combinations(table.rows, 2)
-        if len(one.figures) > 1
-        and (one.positives, one.negatives, dict(one.figures)) == (other.positives, other.negatives, dict(other.figures))
-    ]
-
-
-def _proportion(verdict: Verdict, header: str, columns: Mapping[str, str]) -> tuple[int | None, int]:
-    """Count and denominator of a proportion: from the row's one matrix, else from the figure alone."""
-    row, quantity = verdict.row, QUANTITIES[columns[header]]
-    a, b, c = quantity.numerator(row.positives, row.negatives)
-    n = int(quantity.denominator(row.positives, row.negatives)[2])
-    found = verdict.found if verdict.counts else matrices(row, {header: columns[header]})
-    if not count(found):
-        return None, n
-    ends = np.concatenate([a * found[:, 0] + b * found[:, 1] + c, a * found[:, 0] + b * found[:, 2] + c])
-    return (int(ends[0]), n) if ends.min() == ends.max() else (None, n)
-
-
-def _search_dict(search: SizeSearch) -> dict[str, Any]:
-    nearest = search.nearest
-    return {
-        "row": search.row,
-        "rounding": search.rounding,
-        "positives": list(search.positives),
-        "negatives": list(search.negatives),
-        "solutions": len(search.solutions),
-        "nearest": None if nearest is None else {name: int(value) for name, value in nearest.items()},
-    }
+def _findings(report: Report, search: bool) -> Iterator[Finding]:
+    table, gain = report.table, report.gain
+    for column in report.renamed:
+        yield Finding(IMPOSSIBLE, "definition", (), (column.column,), str(column))
+    for verdict in report.verdicts:
+        number, status, text = verdict.row.number, verdict.status, explain(verdict, report.columns)
+        if number in report.searches:
+            text += f" {explain_sizes(*report.searches[number])}"
+        elif search and status == IMPOSSIBLE and len(verdict.row.figures) > 1:
+            text += " Other test sets were not tried, since there are too many."
+        rule = "not checked" if status == EMPTY else "granularity" if verdict.unreachable else "one matrix"
+        if status != POSSIBLE:
+            yield Finding(NOTE if status == EMPTY else status, rule, (number,), verdict.at_odds, text)
+    if gain is not None:
+        yield Finding(NOTE, "gain formula", (), (gain.column,), f"Column {gain}.")
+        for line in gain.rows[~gain.rows["fits"]].itertuples():
+            missing = pd.isna(line.printed)
+            said = (
+                "prints no gain; its" if missing else f"prints {gain.column} {100 * line.printed:+.2f} %, but its own"
+            )
+            text = f"Row {line.row} ({line.label}) {said} figures give {100 * line.computed:+.2f} % (between {100 * line.low:+.2f} % and {100 * line.high:+.2f} % for any rounding)."  # fmt: skip
+            yield Finding(NOTE if missing else IMPOSSIBLE, "gain", (line.row,), (gain.column,), text)
+    elif table.gain:
+        text = f"No formula known to the audit reproduces half of column {table.gain}, so it is not checked."
+        yield Finding(NOTE, "not checked", (), (table.gain,), text)
+    for one, other in combinations(table.rows, 2):
+        same = (one.positives, one.negatives, one.figures) == (other.positives, other.negatives, other.figures)
+        if same and len(one.figures) > 1:
+            text = f"Rows {one.number} and {other.number} print the same figures ({one.label}; {other.label})."
+            yield Finding(NOTE, "equal rows", (one.number, other.number), (), text)
+    for header in table.unchecked:
+        text = f"Column {header} is not checked: it is no quantity of a confusion matrix that the audit knows."
+        yield Finding(NOTE, "not checked", (), (header,), text)
+    yield from (Finding(NOTE, "reading", (), (), note) for note in table.notes)

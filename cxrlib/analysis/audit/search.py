@@ -1,103 +1,78 @@
 """Which test set would explain a row that its stated one cannot: a bounded search over the numbers of images."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.audit.lattice import Bounds, bounds, check_sizes, tn_ranges
+from cxrlib.analysis.audit.lattice import strip
+from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.table import Row
 from cxrlib.errors import ParameterError
 
 LARGEST_SEARCH = 20_000_000
 """Test-set sizes times numbers of true positives looked at in one search, at most (some seconds)."""
 
-
-@dataclass(frozen=True)
-class SizeSearch:
-    """Every test set within the bounds whose size would explain a row.
-
-    solutions: one line a size: positives, negatives, matrices (how many confusion matrices fit), tp, tn (of one of
-    them) and distance (images added or removed, both classes summed), the nearest to the stated size first.
-    """
-
-    row: int
-    rounding: str
-    positives: tuple[int, int]  # bounds of the search, both included
-    negatives: tuple[int, int]
-    solutions: pd.DataFrame
-
-    @property
-    def nearest(self) -> pd.Series | None:
-        """The solution nearest to the stated size, or None."""
-        return None if self.solutions.empty else self.solutions.iloc[0]
+Span = tuple[int, int]
 
 
 def search_sizes(
-    row: Row,
-    columns: Mapping[str, str],
-    rounding: str = "nearest",
-    positives: tuple[int, int] | None = None,
-    negatives: tuple[int, int] | None = None,
-) -> SizeSearch:
-    """Search test-set sizes for ones that allow the row's figures in `columns`.
+    row: Row, columns: Mapping[str, str], rounding: str, positives: Span | None = None, negatives: Span | None = None
+) -> pd.DataFrame:  # fmt: skip
+    """Every test set within bounds whose size allows the row's figures in `columns`, nearest to the stated one first.
 
     positives, negatives: bounds, both included; by default from 1 to four times, and from half to twice, the stated
-    numbers, or less where that is too much to try. Raises ParameterError for empty bounds or a search beyond
-    `LARGEST_SEARCH`.
+    numbers, or less where that is too much to try. Columns: positives, negatives, matrices (how many fit), tp, tn (of
+    one of them), distance (images added or removed, both classes summed); `attrs["bounds"]` says in words what was
+    tried. Raises ParameterError for empty bounds or a search beyond `LARGEST_SEARCH`.
     """
-    figures = [(columns[h], bounds(figure, rounding)) for h, figure in row.figures.items() if h in columns]
-    wide, near = (1, 4 * row.positives), (max(1, row.positives // 2), 2 * row.positives)
-    around, same = (max(1, row.negatives // 2), 2 * row.negatives), (row.negatives, row.negatives)
-    for p_range, n_range in ((wide, around), (near, around), (near, same)):
-        p_range, n_range = positives or p_range, negatives or n_range
-        if not (1 <= p_range[0] <= p_range[1] and 1 <= n_range[0] <= n_range[1]):
+    p, n = row.positives, row.negatives
+    wide, narrow, around = (1, 4 * p), (max(1, p // 2), 2 * p), (max(1, n // 2), 2 * n)
+    figures = [(columns[h], figure.bounds(rounding)) for h, figure in row.figures.items() if h in columns]
+    for (p_low, p_high), (n_low, n_high) in ((positives or a, negatives or b) for a, b in ((wide, around), (narrow, around), (narrow, (n, n)))):  # fmt: skip
+        if not (1 <= p_low <= p_high and 1 <= n_low <= n_high):
             raise ParameterError("bounds of a search over sizes must be whole numbers with 1 <= lowest <= highest.")
-        check_sizes(figures, p_range[1], n_range[1])
-        p, first, last = _true_positives(figures, *p_range)
-        if int((last - first + 1).sum()) * (n_range[1] - n_range[0] + 1) <= LARGEST_SEARCH:
+        sizes, others = (np.arange(low, high + 1, dtype=np.int64) for low, high in ((p_low, p_high), (n_low, n_high)))
+        first, last = np.zeros_like(sizes), sizes
+        for name, (low, high, _, _, unit) in figures:
+            if name == "sensitivity":  # leaves few TP to try
+                first, last = np.maximum(first, -(-low * sizes // unit)), np.minimum(last, high * sizes // unit)
+        width = np.maximum(last - first + 1, 0)
+        if int(width.sum()) * others.size <= LARGEST_SEARCH:
             break
     else:
         raise ParameterError("this search over sizes is too large: narrow the bounds of positives or negatives.")
-    sizes = np.repeat(p, last - first + 1)
-    tp = np.arange(sizes.size) - np.repeat(np.cumsum(last - first + 1) - last - 1, last - first + 1)
-    n = np.arange(n_range[0], n_range[1] + 1, dtype=np.int64)
-    found: list[np.ndarray] = []
-    for block in _blocks(sizes.size, n.size):
-        start, end = tn_ranges(figures, sizes[block, None], n[None], tp[block, None])
-        at, column = np.nonzero(start <= end)
-        found.append(np.stack([sizes[block][at], n[column], tp[block][at], start[at, column], end[at, column]], axis=1))
-    return SizeSearch(row.number, rounding, p_range, n_range, _solutions(row, np.concatenate(found)))
-
-
-def _true_positives(
-    figures: list[tuple[str, Bounds]], low: int, high: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers of positives with the first and last TP that the printed sensitivity leaves: three int64 [K]."""
-    p = np.arange(low, high + 1, dtype=np.int64)
-    first, last = np.zeros_like(p), p.copy()
-    for name, (lowest, highest, _, _, unit) in figures:
-        if name == "sensitivity":
-            first, last = np.maximum(first, -(-lowest * p // unit)), np.minimum(last, highest * p // unit)
-        elif name == "fnr":
-            first, last = np.maximum(first, p - highest * p // unit), np.minimum(last, p + -lowest * p // unit)
-    some = first <= last
-    return p[some], first[some], last[some]
-
-
-def _blocks(sizes: int, width: int) -> Iterable[slice]:
-    step = max(1, (1 << 18) // width)
-    yield slice(0, 0)
-    for start in range(0, sizes, step):
-        yield slice(start, start + step)
-
-
-def _solutions(row: Row, found: np.ndarray) -> pd.DataFrame:
-    frame = pd.DataFrame(found, columns=["positives", "negatives", "tp", "tn", "last"])
+    tp = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - first, width)
+    pairs = np.stack([np.repeat(sizes, width), tp], axis=1)
+    found = [np.empty((0, 5), np.int64)]
+    for block in np.array_split(pairs, len(pairs) * others.size // (1 << 18) + 1):
+        start, end = np.zeros((len(block), others.size), np.int64), np.broadcast_to(others, (len(block), others.size))
+        for name, bounds in figures if len(block) else ():
+            one_start, one_end = strip(QUANTITIES[name], bounds, block[:, :1], others, block[:, 1:])
+            start, end = np.maximum(start, one_start), np.minimum(end, one_end)
+        at, place = np.nonzero(start <= end)
+        found.append(np.column_stack([block[at], others[place], start[at, place], end[at, place]]))
+    frame = pd.DataFrame(np.concatenate(found), columns=["positives", "tp", "negatives", "tn", "last"])
     frame["matrices"] = frame["last"] - frame["tn"] + 1
-    frame = frame.groupby(["positives", "negatives"], as_index=False).agg(
-        {"matrices": "sum", "tp": "first", "tn": "first"}
+    frame = frame.groupby(["positives", "negatives"], as_index=False).agg({"matrices": "sum", "tp": "first", "tn": "first"})  # fmt: skip
+    frame["distance"] = (frame["positives"] - p).abs() + (frame["negatives"] - n).abs()
+    frame = frame.sort_values(["distance", "positives", "negatives"], ignore_index=True)
+    frame.attrs["bounds"] = f"{p_low:,} to {p_high:,} positives and {n_low:,} to {n_high:,} negatives"
+    return frame
+
+
+def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
+    """What two searches for one row say, with digits rounded as stated and with digits rounded or cut off."""
+    if loose.empty:
+        return f"No test set of {loose.attrs['bounds']} explains the row."
+    text = f"Of the test sets of {loose.attrs['bounds']}, {len(rounded):,} would explain the row{_nearest(rounded)}"
+    return text + (
+        f"; were digits cut off, {len(loose):,} would{_nearest(loose)}." if len(loose) > len(rounded) else "."
     )
-    frame["distance"] = (frame["positives"] - row.positives).abs() + (frame["negatives"] - row.negatives).abs()
-    return frame.sort_values(["distance", "positives", "negatives"], ignore_index=True)
+
+
+def _nearest(found: pd.DataFrame) -> str:
+    if found.empty:
+        return ""
+    p, n, _, tp, tn, _ = map(int, found.iloc[0])
+    return f", the nearest {p:,} + {n:,} ({tp:,} of {p:,} and {tn:,} of {n:,} right)"

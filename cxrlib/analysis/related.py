@@ -12,7 +12,7 @@ from cxrlib.analysis.pairs import value
 from cxrlib.analysis.sentences import count
 from cxrlib.config import PROFILES
 from cxrlib.data.editions import Edition
-from cxrlib.data.samples import run_samples
+from cxrlib.data.selection import run_samples
 from cxrlib.evaluation.metrics import summary
 from cxrlib.names import name
 from cxrlib.networks.classifier import build_network

@@ -1,25 +1,20 @@
-"""From a cohort to arrays: which images a run trains on, validates on and tests on.
+"""Arrays with their table: what a network is trained on, validated on and tested on, and how a training set is divided.
 
-The order of the steps is the protocol's: augmentation before or after the validation split, the split
-by image or by patient. Pixels stay uint8.
+The order of the steps is the protocol's: augmentation before or after the validation split, the split by image or by
+patient. Pixels stay uint8.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import train_test_split
 
 from cxrlib.config import RunConfig
-from cxrlib.data.cohorts import build_cohort
-from cxrlib.data.editions import Edition
+from cxrlib.data.folds import grouped_folds
 from cxrlib.errors import DataError
 from cxrlib.images.augmentation import augment
-from cxrlib.images.store import ImageStore, open_store
-from cxrlib.protocols import Protocol
-from cxrlib.storage import digest
 
 DOCUMENTED_SPLIT_SEED = 42  # of the released code's validation split
 
@@ -68,33 +63,6 @@ class RunSamples:
         return RunSamples(*parts, self.left_out)
 
 
-def run_samples(config: RunConfig, edition: Edition) -> RunSamples:
-    """The arrays of a run of the study, as stored; raises DataError if a class is missing from any part."""
-    cohort = build_cohort(edition, config.cohort, config.rules, config.draw_seed)
-    store = open_store(edition.images, config.image_size)
-    train, lost_train = load_samples(store, cohort.train)
-    test, lost_test = load_samples(store, cohort.test)
-    train, valid = train_valid_split(train, config, augmented=config.cohort == "augmented")
-    train = subsample(train, config.train_limit, config.draw_seed)
-    left_out = pd.concat([cohort.removed[["image_id", "reason"]], lost_train, lost_test], ignore_index=True)
-    samples = RunSamples(train, valid, test, left_out)
-    samples.check(config.cohort)
-    return samples
-
-
-def selection_digest(config: RunConfig, edition: Edition) -> str:
-    """SHA-256 of what the protocol and the draw's seed select: each part's images with label, component and overlap."""
-    return _selection(edition, config.cohort, config.protocol, config.draw_seed)
-
-
-@cache
-def _selection(edition: Edition, name: str, protocol: str, draw_seed: int) -> str:
-    cohort = build_cohort(edition, name, Protocol.parse(protocol), draw_seed)
-    columns = ["image_id", "label", "component"]
-    train, test = cohort.train[columns], cohort.test[[*columns, "overlap"]]
-    return digest({"train": train.astype(str).to_numpy().tolist(), "test": test.astype(str).to_numpy().tolist()})
-
-
 def train_valid_split(samples: Samples, config: RunConfig, augmented: bool) -> tuple[Samples, Samples]:
     """Training and validation part of `samples` under the config's protocol; the COVID images are augmented if asked."""
     rules = config.rules
@@ -135,17 +103,4 @@ def _split_by_image(samples: Samples, fraction: float, seed: int) -> tuple[np.nd
 
 def _split_by_patient(samples: Samples, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Components stay whole, classes keep their share; the fraction is the nearest 1/k."""
-    folds = StratifiedGroupKFold(max(round(1 / fraction), 2), shuffle=True, random_state=seed)
-    return next(iter(folds.split(samples.labels, samples.labels, samples.table["component"])))
-
-
-def load_samples(store: ImageStore, rows: pd.DataFrame) -> tuple[Samples, pd.DataFrame]:
-    """Samples of a cohort's rows; quarantined images are left out and listed."""
-    reasons = store.quarantined.set_index("image_id")["reason"]
-    bad = rows["image_id"].isin(reasons.index)
-    rows, lost = rows[~bad], rows.loc[bad, ["image_id"]]
-    lost = lost.assign(reason=lost["image_id"].map(reasons).to_numpy())
-    columns = [name for name in ("image_id", "source", "component", "overlap") if name in rows]
-    table = rows[columns].assign(variant=0).reset_index(drop=True)
-    labels = (rows["label"] == "covid").to_numpy().astype(np.int64)
-    return Samples(np.asarray(store.pixels[store.rows(rows["image_id"])]), labels, table), lost
+    return grouped_folds(samples.labels, samples.table["component"], max(round(1 / fraction), 2), seed)[0]

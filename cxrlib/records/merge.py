@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cxrlib.data.editions import load_edition
-from cxrlib.data.samples import selection_digest
+from cxrlib.data.selection import selection_digest
 from cxrlib.errors import CxrError, DataError, RecordError
 from cxrlib.paths import results_root
 from cxrlib.records.evaluate import evaluate

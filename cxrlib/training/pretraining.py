@@ -14,7 +14,8 @@ import torch
 from cxrlib.config import RunConfig
 from cxrlib.data.cohorts import build_cohort
 from cxrlib.data.editions import Edition
-from cxrlib.data.samples import RunSamples, load_samples, subsample, train_valid_split
+from cxrlib.data.samples import RunSamples, subsample, train_valid_split
+from cxrlib.data.selection import load_samples
 from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
 from cxrlib.networks.weights import load_imagenet, load_trunk, save_trunk

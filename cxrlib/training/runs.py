@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 from cxrlib.config import RunConfig, RunParameters
 from cxrlib.data.editions import Edition, load_edition
-from cxrlib.data.samples import RunSamples, Samples, run_samples, selection_digest
+from cxrlib.data.samples import RunSamples, Samples
+from cxrlib.data.selection import run_samples, selection_digest
 from cxrlib.errors import DataError, RecordError
 from cxrlib.images.equalisation import equalised
 from cxrlib.networks.classifier import Classifier

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
 from torch.nn import functional as F
 
 from cxrlib.data.editions import Edition
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.errors import DataError
 from cxrlib.images.equalisation import equalised
@@ -74,7 +74,7 @@ def train_segmenter(
     if len(table) < FEWEST:
         raise DataError(f"only {len(table)} images have a lung mask: a segmentation network needs at least {FEWEST}.")
     pixels, masks = open_store(table, size).take(table["image_id"]), lung_masks(table, size)
-    train, held = next(GroupShuffleSplit(1, test_size=0.2, random_state=seed).split(pixels, groups=table["component"]))
+    train, held = grouped_folds(np.zeros(len(table)), table["component"], 5, seed)[0]
     network = _fit(pixels[train], masks[train], seed, epochs)
     segmenter = Segmenter(network, pd.DataFrame(), len(train))
     agreed = dice(_plain(network, pixels[held]), masks[held])

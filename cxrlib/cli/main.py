@@ -16,11 +16,11 @@ COMMANDS = {
     "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
     "import-records": ("cxrlib.records.merge", "merge records that another machine has made"),
     "check": ("cxrlib.cli.check", "what is wrong with a collection before anything is trained on it"),
-    "own": ("cxrlib.analysis.own.command", "train on a folder of your own and write a report on it"),
+    "own": ("cxrlib.cli.own", "train on a folder of your own and write a report on it"),
     "splits": ("cxrlib.analysis.benchmark.splits", "the benchmark's training, validation and test images as a table"),
     "predict": ("cxrlib.analysis.benchmark.predict", "predict a folder of images with a trained network"),
     "score": ("cxrlib.analysis.benchmark.score", "score predictions against a split, beside the recorded networks"),
-    "audit": ("cxrlib.analysis.audit.command", "what in a printed table of results cannot be true"),
+    "audit": ("cxrlib.cli.audit", "what in a printed table of results cannot be true"),
 }
 """Name of each command: its module and its one line of help."""
 

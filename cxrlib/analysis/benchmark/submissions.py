@@ -1,5 +1,6 @@
 """What others handed in: `results/submissions/<name>/predictions.csv` beside `card.yml`, scored when the book is built."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -7,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxrlib.analysis.benchmark.score import Score, read_table, score
 from cxrlib.analysis.benchmark.splits import split_table
+from cxrlib.analysis.sentences import count, estimate
 from cxrlib.data.editions import Edition
 from cxrlib.errors import CxrError, DataError
 from cxrlib.paths import results_root
+from cxrlib.records.record import Record
 
 
 class Card(BaseModel):
@@ -51,3 +54,20 @@ def score_submissions(edition: Edition, root: Path | None = None) -> tuple[dict[
         except CxrError as error:
             aside.append(f"submission {folder.name} is set aside: {error}")
     return cards, scored, aside
+
+
+def answer(scored: Sequence[Score], records: Sequence[Record]) -> str:
+    """Two sentences: what the best submission reaches, and how many recorded networks are ahead of it within one source."""
+    if not scored:
+        return "Nothing has been handed in yet. The walk-through below shows how."
+    best = max(scored, key=lambda one: one.metrics["test"]["auroc"])
+    test, inside = best.metrics["test"], best.metrics["within_source"]
+    first = (
+        f"Of {count(len(scored), 'submission')} the best, {best.name}, reaches an AUROC of "
+        f"{estimate(test['auroc'], test['auroc_low'], test['auroc_high'])}, and within one source "
+        f"{estimate(inside['value'], inside['low'], inside['high'])}."
+    )
+    if not records or inside["value"] is None:
+        return f"{first} No recorded network was tested on the same images."
+    ahead = sum((record.metrics["within_source"]["value"] or 0) > inside["value"] for record in records)
+    return f"{first} {count(ahead, 'network')} of {len(records)} recorded on the same images {'is' if ahead == 1 else 'are'} ahead of it within one source."

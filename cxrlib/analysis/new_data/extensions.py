@@ -1,7 +1,9 @@
 """The worked extensions in `examples/`: a collection, a model, a loss and a protocol, shown and run."""
 
+import html
 import importlib.util
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +11,15 @@ from types import ModuleType
 from typing import Any
 
 import pandas as pd
+from IPython.display import HTML, display
 
+from cxrlib.analysis.new_data.example import write_example
+from cxrlib.analysis.new_data.run import NewRun, train_on
 from cxrlib.data.readers import CATALOGUE, READERS, own, read_collection
 from cxrlib.errors import ParameterError
 from cxrlib.networks.classifier import TRUNKS
 from cxrlib.paths import project_root
 from cxrlib.protocols import PROTOCOLS
-from cxrlib.training.own import OwnRun, train_own
 
 NAMES = ("add_collection", "add_model", "add_loss", "add_protocol")
 _REGISTRIES: tuple[dict[str, Any], ...] = (CATALOGUE, READERS, TRUNKS, PROTOCOLS)
@@ -24,6 +28,11 @@ _REGISTRIES: tuple[dict[str, Any], ...] = (CATALOGUE, READERS, TRUNKS, PROTOCOLS
 def source(name: str) -> str:
     """Text of `examples/<name>.py`; ParameterError for a name that is not in `NAMES`."""
     return _path(name).read_text(encoding="utf-8").rstrip()
+
+
+def show(name: str) -> None:
+    """Display an example's code on the page, folded."""
+    display(HTML(f"<details><summary>examples/{name}.py</summary><pre>{html.escape(source(name))}</pre></details>"))
 
 
 def load(name: str) -> ModuleType:
@@ -48,7 +57,7 @@ def restored() -> Iterator[None]:
             registry.update(old)
 
 
-def run_extension(name: str, folder: Path, scratch: Path, **parameters: Any) -> OwnRun:
+def run_extension(name: str, folder: Path, scratch: Path, **parameters: Any) -> NewRun:
     """Train once with an extension in place, on the folder (with a table) `folder`.
 
     `scratch`: an empty folder in which the images are laid out as the new collection wants them.
@@ -57,20 +66,22 @@ def run_extension(name: str, folder: Path, scratch: Path, **parameters: Any) -> 
         module = load(name)
         if name == "add_collection":
             _lay_out(folder, scratch)
-            return train_own(read_collection("clinic", scratch), **parameters)
+            return train_on(read_collection("clinic", scratch), save=False, **parameters)
         changes: dict[str, dict[str, Any]] = {
             "add_model": {"model": "small"},
             "add_loss": {"loss": getattr(module, "LOSS", None)},
             "add_protocol": {"protocol": "unstopped"},
         }
-        return train_own(folder, **(parameters | changes[name]))
+        return train_on(folder, save=False, **(parameters | changes[name]))
 
 
-def run_all(folder: Path, scratch: Path, **parameters: Any) -> pd.DataFrame:
-    """Every extension once: extension, lines of code, collection, model, loss, protocol, epochs, auroc."""
+def run_all(**parameters: Any) -> pd.DataFrame:
+    """Every extension once on a clean example: extension, lines of code, collection, model, loss, protocol, epochs, AUROC."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write_example(Path(scratch) / "clean", patients=18)
+        runs = {name: run_extension(name, folder, Path(scratch) / "clinic", **parameters) for name in NAMES}
     rows = []
-    for name in NAMES:
-        run = run_extension(name, folder, scratch, **parameters)
+    for name, run in runs.items():
         config, provenance = run.record.config, run.record.provenance
         rows.append(
             {
@@ -78,7 +89,7 @@ def run_all(folder: Path, scratch: Path, **parameters: Any) -> pd.DataFrame:
                 "lines": len(source(name).splitlines()),
                 "collection": run.check.collection.name,
                 "model": config.model,
-                "loss": provenance["loss"],
+                "loss": "WeightedBrier" if name == "add_loss" else config.loss,
                 "protocol": config.protocol,
                 "epochs": provenance["epochs_run"],
                 "AUROC": run.record.metrics["test"]["auroc"],

@@ -1,9 +1,9 @@
 """A small folder of phantoms with a CSV table, clean or with problems planted: what a folder of one's own looks like."""
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -11,14 +11,21 @@ from PIL import Image
 from cxrlib.data.readers.base import files_under
 from cxrlib.errors import ParameterError
 from cxrlib.images import phantom
-from cxrlib.images.decoding import min_max, to_uint8
-from cxrlib.images.hashing import HASH_SIDE, near_pairs
+from cxrlib.images.decoding import thumbnails
+from cxrlib.images.hashing import SIDE as HASHED
+from cxrlib.images.hashing import THRESHOLD, near_pairs, picture_hashes
 from cxrlib.storage import atomic_path
 
 PATIENTS = 36  # of each class, one image each
 SPARE = 12  # phantoms of each class beyond those, in place of any that look alike
 SIDE = 96  # pixels
+EXAMPLE = "example"
 TEST_FROM = 28  # patients of each class from this one on are the test part
+
+
+def data_folder(data: str) -> Path:
+    """What chapter 11 reads: `data` as it is, or for 'example' a new folder of phantoms with problems planted."""
+    return write_example(Path(tempfile.mkdtemp(prefix="cxr-")) / EXAMPLE, PLANTED) if data == EXAMPLE else Path(data)
 
 
 def write_example(folder: Path, problems: Iterable[str] = (), seed: int = 3, patients: int = PATIENTS) -> Path:
@@ -68,8 +75,8 @@ def _clean(folder: Path, seed: int, patients: int) -> pd.DataFrame:
 
 def _unlike(pixels: np.ndarray) -> list[int]:
     """Indices of images none of which looks like an earlier one: phantoms vary less than patients do."""
-    hashes = [imagehash.phash(Image.fromarray(to_uint8(min_max(image))), hash_size=HASH_SIDE).hash for image in pixels]
-    pairs = near_pairs(np.packbits(np.stack(hashes).reshape(len(pixels), -1), axis=1))
+    small = (thumbnails(pixels, HASHED) * 255).round().astype(np.uint8)
+    pairs = near_pairs(picture_hashes(small), THRESHOLD + 8)
     return sorted(set(range(len(pixels))).difference(pairs[:, 1].tolist()))
 
 

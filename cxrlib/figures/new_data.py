@@ -1,4 +1,4 @@
-"""Figures of a report on data of one's own."""
+"""Figures of chapter 11, on data of one's own."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -32,7 +32,7 @@ def plot_association(table: pd.DataFrame) -> Figure:
 
 
 def plot_against_baseline(table: pd.DataFrame) -> Figure:
-    """Network beside thumbnail baseline with 95 % intervals; `table` as `own.report.against_baseline` gives it."""
+    """Network beside thumbnail baseline with 95 % intervals; `table` as `new_data.report.against_baseline` gives it."""
     figure, axis = plt.subplots(figsize=WIDE)
     for place, (who, rows) in enumerate(table.groupby("by", sort=False)):
         x = [index + (place - 0.5) * 0.2 for index in range(len(rows))]

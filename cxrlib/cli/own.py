@@ -1,0 +1,138 @@
+"""`python -m cxrlib own DATA`: chapter 11 on a folder of images, kept as a report that reads without a notebook."""
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cxrlib import errors
+from cxrlib.cli.check import STATUS
+from cxrlib.config import RunParameters, checked
+from cxrlib.errors import CxrError, ParameterError
+from cxrlib.paths import project_root
+from cxrlib.storage import atomic_path, check_folder
+
+CHAPTER = "11_your_own"
+BOOK_ONLY = "book-only"
+"""Tag of the cells that explain the chapter and are left out of a report."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments on an argparse parser."""
+    parser.description = (
+        "Check a folder of images with a CSV table, train on it with patients kept apart, test once, write a report. "
+        "Exit status: 0 fine, 3 fine but the check of the data warns, 1 it found errors, 2 an error to mend."
+    )
+    parser.add_argument("data", help="folder of images with a CSV table, a published layout, or a collection's name")
+    parser.add_argument("--report", type=Path, default=Path("report"), help="folder of the report (default: report)")
+    parser.add_argument("--positive", metavar="LABEL", help="label that counts as positive")
+    parser.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the run, as in chapter 5: model, beta, image_size, epochs, seed, ...",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Check what can be checked in seconds, execute the chapter, write the report; the status of the data's worst verdict."""
+    import pandas as pd
+
+    from cxrlib.analysis.new_data.report import MARKER, mark  # torch from here on: options are checked before
+    from cxrlib.analysis.new_data.run import new_config
+
+    given = parameters(args.parameters)
+    path = Path(args.data).expanduser()
+    check_folder(args.report, MARKER, path if path.exists() else None)
+    new_config(**given)
+    data = str(path.resolve()) if path.exists() else args.data
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "report"
+        page = execute({**given, "data": data, "positive": args.positive, "output": str(made)}, Path(scratch))
+        with atomic_path(args.report.expanduser(), MARKER) as part:
+            shutil.copytree(made, part)
+            (part / "index.html").write_text(page, encoding="utf-8")
+            mark(part)
+        verdicts = set(pd.read_csv(made / "check.csv")["verdict"])
+    print(f"report: {args.report / 'index.html'}")
+    return next(STATUS[name] for name in ("error", "warning", "OK") if name in verdicts)
+
+
+def parameters(texts: list[str]) -> dict[str, Any]:
+    """The values of `-p NAME=VALUE`, checked; ParameterError for anything else."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in ("data", "positive", "output"):
+            raise ParameterError(f"-p {text} is not allowed: write NAME=VALUE with a parameter of a run.")
+        values[name] = _value(value)
+    checked(RunParameters, values)
+    return values
+
+
+def _value(text: str) -> Any:
+    """`text` as None, a truth value, a whole number, a number or itself, as papermill reads it."""
+    known = {"None": None, "True": True, "False": False}
+    if text in known:
+        return known[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def execute(values: dict[str, Any], scratch: Path) -> str:
+    """Run the chapter without its explanations under `values`; its page as HTML. Raises what the chapter raised on purpose."""
+    import nbformat
+    import papermill
+    from nbconvert import HTMLExporter
+
+    notebook = nbformat.read(project_root() / "chapters" / f"{CHAPTER}.ipynb", as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if BOOK_ONLY not in cell.metadata.get("tags", [])]
+    nbformat.write(notebook, scratch / "chapter.ipynb")
+    try:
+        done = papermill.execute_notebook(
+            scratch / "chapter.ipynb", scratch / "done.ipynb", values, kernel_name="python3", progress_bar=False,
+            stderr_file=sys.stderr, cwd=str(project_root() / "chapters"),
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        kind = getattr(errors, error.ename, None)
+        if isinstance(kind, type) and issubclass(kind, CxrError):
+            raise kind(error.evalue) from None
+        raise
+    done.cells = [cell for cell in done.cells if "remove-cell" not in cell.metadata.get("tags", [])]
+    glued = {name: text for cell in done.cells for name, text in _glued(cell)}
+    for cell in done.cells:
+        if cell.cell_type == "markdown":
+            cell.source = plain(cell.source, glued)
+    exporter = HTMLExporter(
+        exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True
+    )
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
+    page, _ = exporter.from_notebook_node(done)
+    return str(page)
+
+
+def _glued(cell: Any) -> list[tuple[str, str]]:
+    """Names and texts that a cell glued."""
+    found = []
+    for output in cell.get("outputs", []):
+        name = output.get("metadata", {}).get("scrapbook", {}).get("name", "")
+        if name:
+            text = next(iter(output["data"].values())) if output.get("data") else ""
+            found.append((name.split("__")[-1], str(text).strip("'")))
+    return found
+
+
+def plain(text: str, glued: dict[str, str]) -> str:
+    """Markdown of the book as any reader of Markdown takes it: glued values put in, labels and references taken out."""
+    text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.M)
+    text = re.sub(r"\{glue:text\}`([\w-]+)(?::[^`]*)?`", lambda hit: glued.get(hit[1], ""), text)
+    return re.sub(r" ?\(?\{(?:ref|numref|eq|cite:[tp])\}`[^`]*`\)?", "", text)

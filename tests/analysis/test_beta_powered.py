@@ -1,5 +1,6 @@
 """The powered study on made-up records: what a pure threshold, a real change and mere noise look like in it."""
 
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,7 +40,7 @@ def make_run(
         RunConfig, {**settings, "protocol": "clean", "beta": beta, "draw_seed": draw, "seed": seed, **changes}
     )
     images, noise = np.random.default_rng(draw), np.random.default_rng((draw, seed))
-    n = 400
+    n = 240
     label = (np.arange(n) % 4 == 0).astype(np.int8)
     logit = images.normal(1.8 * label - 1.0, 1.0) + noise.normal(0, 0.4, n) + gain * (label - 0.5)
     logit += np.log(beta or 1.0) if shift is None else shift
@@ -56,10 +57,10 @@ def make_run(
         }
     )
     inputs = {"data": "d" * 64, "samples": "s" * 64, "weights": None}
-    return Record(config, inputs, evaluate(frame, draws=20), frame, pd.DataFrame(), {"machine": "a machine"})
+    return Record(config, inputs, evaluate(frame, draws=5), frame, pd.DataFrame(), {"machine": "a machine"})
 
 
-def study(draws: int = 100, **weighted) -> powered.Powered:
+def study(draws: int = 40, **weighted) -> powered.Powered:
     runs = [make_run(None, d, s) for d in (0, 1) for s in range(4)]
     runs += [make_run(beta, d, s, **weighted) for beta in BETAS[1:] for d in (0, 1) for s in range(4)]
     return powered.powered(runs, draws=draws)
@@ -99,7 +100,7 @@ def test_a_better_ranking_is_recognised(better):
         [4 / 2**8] * 2
     )
     assert "2 of 2 are distinguishable" in powered.ranking_sentence(better)
-    assert "training with β was better at β = 0.5 and 4" in powered.threshold_sentence(better)
+    assert "training with β was better at β = 0.5 and better at β = 4" in powered.threshold_sentence(better)
     direct = np.mean([record.metrics["test"]["auroc"] for record in better_runs()])  # by scikit-learn
     mean = better.runs[(better.runs["beta"] == "4") & (better.runs["metric"] == "auroc")]["value"].mean()
     assert mean == pytest.approx(direct)
@@ -131,6 +132,12 @@ def test_what_learned_nothing_or_differs_otherwise_is_left_out_and_counted():
     assert (
         "6 runs in 2 of 21" in sentence and "1 run left out" in sentence and "2 runs of another precision" in sentence
     )
+
+
+def test_a_threshold_is_not_moved_where_the_loss_without_a_weight_is_another():
+    found = powered.powered([make_run(b, 0, s, protocol="released") for b in (None, 0.5) for s in (0, 1)], draws=5)
+    assert set(found.effects["metric"]) == set(powered.METRICS)
+    assert "nothing is said" in powered.threshold_sentence(found, "released")
 
 
 def test_an_identical_pair_is_said():

@@ -23,7 +23,7 @@ from tests.analysis.test_beta_powered import make_run
 
 @pytest.fixture(scope="module")
 def scores() -> pd.DataFrame:
-    return experiment.simulated_scores((0.25, 4.0), others=True, draws=(0, 1))
+    return experiment.simulated_scores((0.25, 4.0), others=True, draws=(0, 1), pixels=8)
 
 
 def test_every_method_is_scored_on_the_same_images(scores):
@@ -180,22 +180,28 @@ def test_the_figures_html_holds_its_data_and_reads_without_a_script(scores, monk
 
 @pytest.mark.browser
 def test_the_sliders_are_labelled_and_the_numbers_shown(scores, project, tmp_path, monkeypatch):
-    from tests.book.offline import browser, visit
+    from tests.book.browser import executable, open_browser
 
-    chromium = browser()
+    chromium = executable()
     if chromium is None:
         pytest.skip("no headless Chromium")
     data, body = shown_html(scores, monkeypatch)
     page = tmp_path / "page.html"
     script = (project / "_static" / "beta.js").read_text()
     page.write_text(f"<html><head><script>{script}</script></head><body>{body}</body></html>")
-    seen = visit(page, chromium)
+    with open_browser(chromium) as tab:
+        seen = tab.visit(page)
+        tab.evaluate("document.querySelector('input[type=range]').focus()")
+        for kind in ("keyDown", "keyUp"):
+            tab.call("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
+        stepped = tab.evaluate("document.querySelector('.cxr-beta-controls output').textContent")
     soup = BeautifulSoup(seen.dom, "html.parser")
     sliders = soup.select("input[type=range]")
     assert len(sliders) == 4 and not seen.requests
     assert all(soup.find("label", attrs={"for": slider["id"]}) for slider in sliders)
     shown = {row.th.text: row.td.text for row in soup.select(".cxr-beta-controls tr")}
     expected = interactive.start_values(data)
+    assert float(stepped) > 0.75  # the arrow key moved the weight
     assert float(shown["sensitivity"]) == pytest.approx(expected["sensitivity"], abs=6e-4)
     assert float(shown["cost, per 1,000"]) == pytest.approx(expected["cost"], abs=0.06)
 

@@ -67,7 +67,9 @@ def simulated_scores(
     for draw in draws:
         x, y = simulated_images(len(split), pixels, draw)
         counts = np.bincount(y[train], minlength=2).tolist()
-        methods: dict[str, tuple[str, float | None]] = {method_name(beta): ("wce", beta) for beta in (1.0, *(b for b in betas if b != 1))}
+        methods: dict[str, tuple[str, float | None]] = {
+            method_name(beta): ("wce", beta) for beta in (1.0, *(b for b in betas if b != 1))
+        }
         if others:
             methods |= {name(loss): (loss, None) for loss in (*ALTERNATIVES, "resampled")}
             methods["balancing weight"] = ("wce", counts[0] / counts[1])

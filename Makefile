@@ -10,7 +10,7 @@ WORKERS ?= logical
 PROFILE ?= default
 STUDY_PROFILE ?= cpu
 EDITION ?= auto
-SEEDS ?= 1
+PRECISION ?= auto
 BATCH ?= 1
 GPUS ?= 1
 
@@ -68,17 +68,17 @@ data: $(STAMP) ## Fetch the openly available collections; say how to get the oth
 bench: $(STAMP) ## Measure the training loop, the image cache and memory
 	$(BIN)/python -m benchmarks.bench
 
-# STUDY_PROFILE=full SEEDS=5 PARTS="combined sweep" choose the cells, GRID=file.json a grid of your own; BATCH=8 lets
+# STUDY_PROFILE=full SEEDS=5 DRAWS=2 PARTS="powered main" choose the cells, GRID=file.json a grid of your own; BATCH=8 lets
 # eight cells share a process; GPUS=0 asks Slurm for none; SNAKEMAKE="--resources gpu=3" hands options on.
 study: $(STAMP) ## Run the missing cells of Table II with Snakemake (N=1 only lists them; PROFILE=slurm on a cluster)
-	$(BIN)/python -m cxrlib study $(if $(N),list,make) --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
-		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) \
+	$(BIN)/python -m cxrlib study $(if $(N),list,make) --profile $(STUDY_PROFILE) --edition $(EDITION) --precision $(PRECISION) \
+		$(if $(DRAWS),--draws $(DRAWS)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) \
 		$(if $(N),,--workflow $(PROFILE) --batch $(BATCH) --gpus $(GPUS) --snakemake='$(SNAKEMAKE)')
 
 # OUTPUT=folder and OPTIONS="--wheels wheels" as in python -m tools.offline_runner.package --help
 package: $(STAMP) ## Pack the missing cells for a machine without internet (STUDY_PROFILE=full SEEDS=5 ...)
-	$(BIN)/python -m tools.offline_runner.package --profile $(STUDY_PROFILE) --edition $(EDITION) --seeds $(SEEDS) \
-		$(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) $(if $(OUTPUT),--output $(OUTPUT)) $(OPTIONS)
+	$(BIN)/python -m tools.offline_runner.package --profile $(STUDY_PROFILE) --edition $(EDITION) --precision $(PRECISION) \
+		$(if $(DRAWS),--draws $(DRAWS)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) $(if $(OUTPUT),--output $(OUTPUT)) $(OPTIONS)
 
 import-records: $(STAMP) ## Merge records made elsewhere, each one checked (FILE=records.zip)
 	$(BIN)/python -m cxrlib import-records $(FILE)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from cxrlib.paths import cache_root
 from cxrlib.records.evaluate import evaluate
 from cxrlib.records.record import Record, find_record, runs_root, save_record
 from cxrlib.storage import atomic_path, check_writable
-from cxrlib.training.pretraining import pretrained_digest, pretrained_trunk
+from cxrlib.training.pretraining import pretrained_digest, pretrained_trunk, pretraining_key
 from cxrlib.training.segmentation import train_segmenter
 from cxrlib.training.train import Trained, predict, train
 
@@ -44,18 +45,25 @@ def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False, 
     samples = prepared(config, edition, run_samples(config, edition))
     trained = train(config, samples, initial_trunk(config, edition))
     record = as_record(config, inputs, samples, trained, repeat_command(config))
+    if config.pretraining.endswith("chestxray"):
+        trunk = {"trunk_sha256": pretrained_digest(config, edition)}
+        record = replace(record, provenance={**record.provenance, **trunk})
     if save:
         keep(record, trained.network)
     return record
 
 
 def run_inputs(config: RunConfig, edition: Edition) -> dict[str, str | None]:
-    """What the run starts from besides its config: digests of the edition, of the images drawn and of the weights."""
+    """What the run starts from besides its config: digests of the edition, of the images drawn and of the weights.
+
+    A chest X-ray pretraining is named by its key, which is the same before it has been trained and after; the trunk file's
+    SHA-256 stands in the record's provenance.
+    """
     weights = None
     if config.pretraining == "imagenet":
         weights = imagenet_digest(config.model)
     elif config.pretraining != "none":
-        weights = pretrained_digest(config, edition)
+        weights = pretraining_key(config, edition)
     return {"data": edition.digest, "samples": selection_digest(config, edition), "weights": weights}
 
 

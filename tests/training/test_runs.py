@@ -107,8 +107,8 @@ def test_chest_xray_pretraining_is_trained_once_and_its_file_is_named(edition, m
         and again is not None
         and all(torch.equal(again[name], value) for name, value in state.items())
     )
-    named = runs.run_inputs(config, edition)["weights"]
-    assert before == pretraining.pretraining_key(config, edition) and len(str(named)) == 64
+    assert before == runs.run_inputs(config, edition)["weights"] == pretraining.pretraining_key(config, edition)
+    assert len(pretraining.pretrained_digest(config, edition)) == 64
 
 
 def test_the_command_of_a_record_repeats_its_config(edition):

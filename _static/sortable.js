@@ -24,6 +24,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function freeze(frame) {
     const [count, left] = [Number(frame.dataset.frozen), frame.querySelector("th").getBoundingClientRect().left];
+    if (!frame.clientWidth) return; // within a closed fold
     const rows = [...frame.querySelectorAll("tr")].map((row) => [...row.cells].slice(0, count));
     const edges = rows[0].map((cell) => cell.getBoundingClientRect());
     if (edges[count - 1].right - left > 0.67 * frame.clientWidth) return;
@@ -49,4 +50,20 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
   document.querySelectorAll("[data-frozen]").forEach(freeze); // after the sort signs, which widen the headers
+
+  // What scrolls can be reached, and scrolled, by keyboard; a table within a closed fold is measured when it opens.
+  function reach(frame) {
+    if (frame.scrollWidth > frame.clientWidth + 1 || frame.scrollHeight > frame.clientHeight + 1) {
+      frame.tabIndex = 0;
+      frame.setAttribute("role", "region");
+      frame.setAttribute("aria-label", frame.tagName === "PRE" ? "Code or output" : "Table that scrolls");
+    }
+  }
+  const frames = () => document.querySelectorAll("article .cxr-table, article pre, article table.docutils");
+  frames().forEach(reach);
+  document.querySelectorAll("details").forEach((fold) => fold.addEventListener("toggle", () => {
+    fold.querySelectorAll("[data-frozen]").forEach(freeze);
+    fold.querySelectorAll(".cxr-table, pre").forEach(reach);
+  }));
+  addEventListener("resize", () => frames().forEach(reach));
 });

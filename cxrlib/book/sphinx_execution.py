@@ -22,7 +22,6 @@ from myst_nb.core.read import create_nb_reader
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
@@ -179,16 +178,10 @@ class _Executed(NotebookClientBase):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     myst_nb.core.execute.NotebookClientCache = _Executed
-    app.connect("config-inited", _drop_mathjax)
     app.connect("builder-inited", _run, priority=900)  # after MyST-NB has read its configuration
     app.connect("env-get-outdated", _outdated)
     app.connect("build-finished", _finish)
     return {"version": __version__, "parallel_read_safe": False, "parallel_write_safe": True}
-
-
-def _drop_mathjax(app: Sphinx, config: Config) -> None:
-    """Jupyter Book puts every script below _static into every page; MathJax is loaded where there are equations."""
-    config["html_js_files"] = [file for file in config["html_js_files"] if not str(file).startswith("mathjax/")]
 
 
 def _run(app: Sphinx) -> None:

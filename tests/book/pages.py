@@ -8,11 +8,13 @@ condition. A build that Sphinx calls a success and that has no pages fails here.
 import argparse
 import ast
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import yaml
@@ -20,9 +22,15 @@ from bs4 import BeautifulSoup
 
 from cxrlib.errors import CxrError
 from cxrlib.paths import project_root
-from tests.book.offline import browser, outside_assets, visit
+from cxrlib.storage import digest, file_digest
+from tests.book.browser import VIEWS, executable, open_browser
+from tests.book.offline import outside_assets
 
 REPORT = "cxrlib.json"  # written by `cxrlib.book.sphinx_execution` in the build folder, beside `html/`
+HOLLOW = re.compile(
+    r"\bno (?:run|pair|record)s? (?:is |are |was |were )?recorded\b|\bno records?\b(?: yet)?|\brecorded yet\b|\bnothing (?:is )?recorded\b"
+    r"|\bnot yet recorded\b|\bTODO\b|\bNaN\b|\bNone of \d+ cells",
+)
 _NAME_AT = {"show_figure": 2, "show_table": 1}  # position of the argument `name`
 
 
@@ -97,17 +105,48 @@ def _literal_name(call: ast.Call) -> list[str]:
 
 
 def problems(root: Path, html: Path) -> list[str]:
-    """One sentence for each page, figure, table or download that is missing, and each asset from elsewhere."""
+    """One sentence for each page, figure, table, download or link that is missing, hollow place, asset from elsewhere."""
     found = [f"page {page} was not built." for page in expected_pages(root) if not (html / page).is_file()]
     built = {path.relative_to(root).with_suffix(".html").as_posix(): path for path in notebooks(root)}
-    for page, notebook in built.items():
-        if (html / page).is_file():
-            found += [f"{page}: {text}" for text in _page_problems(html / page, expected_outputs(notebook))]
+    soups = {page: _soup(html / page) for page in expected_pages(root) if (html / page).is_file()}
+    for page, soup in soups.items():
+        if page in built:
+            found += [f"{page}: {text}" for text in _page_problems(html / page, soup, expected_outputs(built[page]))]
+        found += [f"{page}: {text}" for text in [*_hollow(soup), *_dead_links(html, page, soups)]]
     return found + [f"{page} loads {url} from elsewhere." for page, url in outside_assets(html)]
 
 
-def _page_problems(page: Path, promise: Promise) -> Iterator[str]:
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+def _soup(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def _hollow(soup: BeautifulSoup) -> Iterator[str]:
+    """Where the page says that there is nothing to say."""
+    main = soup.find("article") or soup
+    text = " ".join(main.get_text(" ").split())
+    for words in HOLLOW.finditer(text):
+        yield f"a hollow place: '...{text[max(0, words.start() - 40) : words.end() + 40]}...'"
+    for table in main.select("div.cxr-table table"):
+        if not table.select("tbody tr"):
+            yield "a table has no rows."
+
+
+def _dead_links(html: Path, page: str, soups: dict[str, BeautifulSoup]) -> Iterator[str]:
+    """Links within the book that lead to no page, no file or no place on the page."""
+    for link in (soups[page].find("article") or soups[page]).find_all("a", href=True):
+        address, _, anchor = str(link["href"]).partition("#")
+        if re.match(r"[a-z][a-z0-9+.-]*:", address, re.IGNORECASE) or address.startswith("//"):
+            continue
+        file = (html / page).parent / unquote(address.partition("?")[0]) if address else html / page
+        if not file.exists():
+            yield f"a link leads to {link['href']}, which is not there."
+            continue
+        target = file.resolve().relative_to(html.resolve()).as_posix()
+        if anchor and target in soups and soups[target].find(id=unquote(anchor)) is None:
+            yield f"a link leads to {link['href']}, a place that {target} lacks."
+
+
+def _page_problems(page: Path, soup: BeautifulSoup, promise: Promise) -> Iterator[str]:
     for name in promise.figures:
         figure = soup.find("figure", id=name)
         image = figure.find("img") if figure else None
@@ -134,17 +173,25 @@ def _page_problems(page: Path, promise: Promise) -> Iterator[str]:
         yield "the page has no title."
 
 
-def browser_problems(root: Path, html: Path, chromium: str) -> list[str]:
-    """One sentence for each page that asks another host for something, or whose equations do not render."""
-    found = []
-    for page in expected_pages(root):
-        seen = visit(html / page, chromium)
-        found += [f"{page} asks for {url}." for url in seen.requests]
-        if 'class="math' in (html / page).read_text(encoding="utf-8") and "<mjx-container" not in seen.dom:
-            found.append(f"{page}: the equations do not render.")
-        if "<mjx-merror" in seen.dom:
-            found.append(f"{page}: an equation has an error.")
-    return found
+def browser_problems(root: Path, html: Path, chromium: str, views: tuple[tuple[int, str], ...] = VIEWS) -> list[str]:
+    """One sentence for each fault that a page shows in a browser, in windows of two widths, light and dark.
+
+    A request to another host, an error on the console, an equation that does not render, a block that reaches beyond the
+    screen or lies over its neighbour, a control out of the keyboard's reach; axe's serious findings, where axe is at hand.
+    """
+    found: dict[str, str] = {}
+    with open_browser(chromium) as browser:
+        for page in expected_pages(root):
+            for width, scheme in views:
+                seen = browser.visit(html / page, width, scheme, check=True)
+                faults = [f"asks for {url}." for url in seen.requests]
+                if 'class="math' in (html / page).read_text(encoding="utf-8") and "<mjx-container" not in seen.dom:
+                    faults.append("the equations do not render.")
+                if "<mjx-merror" in seen.dom:
+                    faults.append("an equation has an error.")
+                for text in [*faults, *seen.errors, *seen.layout, *seen.axe]:
+                    found.setdefault(f"{page}: {text}", f" ({width} px, {scheme})")
+    return [text + view for text, view in found.items()]
 
 
 def check_book(html: Path, root: Path | None = None, chromium: str | None = None) -> None:
@@ -170,6 +217,12 @@ def summary(html: Path) -> str:
     )
 
 
+def _state(html: Path) -> str:
+    """A digest of every page, style and script, and of these checks."""
+    files = [path for ending in ("html", "css", "js") for path in sorted(html.rglob(f"*.{ending}"))]
+    return digest({str(path): file_digest(path) for path in [*files, *Path(__file__).parent.glob("*.py")]})
+
+
 def _edition() -> str:
     from cxrlib.data.editions import find_edition  # here: reading collections is not needed to check a book
 
@@ -183,15 +236,18 @@ def main() -> int:
     )
     parser.add_argument("html", nargs="?", type=Path, default=project_root() / "_build" / "html")
     html = parser.parse_args().html.resolve()
-    chromium = browser()
+    chromium = executable()
+    seen, pages = html.parent / "seen.txt", _state(html)  # pages that a browser has found whole are not opened again
+    again = chromium and (not seen.is_file() or seen.read_text() != pages)
     try:
-        check_book(html, chromium=chromium)
+        check_book(html, chromium=chromium if again else None)
     except BookError as error:
         print(error, file=sys.stderr)
         return 1
-    print(
-        "every page read offline in a browser" if chromium else "no Chromium here: pages were not opened in a browser"
-    )
+    if chromium:
+        seen.write_text(pages)
+    views = "every page seen offline in a browser: 1400 and 360 px, light and dark"
+    print(views if chromium else "no Chromium here: pages were not opened in a browser")
     print(f"{html / 'index.html'}\n{summary(html)}")
     return 0
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -16,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxrlib.book import inputs
 from cxrlib.book.show import framed, printed
-from tests.book import offline
+from tests.book import browser, offline
 from tests.book import pages as book
 from tools import readme
 
@@ -260,55 +261,76 @@ def test_a_module_concerns_the_notebooks_that_need_it_and_no_other(tmp_path: Pat
 
 @pytest.fixture
 def chromium() -> str:
-    found = offline.browser()
+    found = browser.executable()
     if found is None:
-        pytest.skip(f"no browser: none of {', '.join(offline.BROWSERS)} is installed")
+        pytest.skip(f"no browser: none of {', '.join(browser.BROWSERS)} is installed")
     return found
 
 
+@pytest.fixture
+def tab(chromium: str) -> Iterator[browser.Browser]:
+    with browser.open_browser(chromium) as opened:
+        yield opened
+
+
 @pytest.mark.browser
-def test_pages_ask_for_nothing_and_equations_render(built: Path, chromium: str) -> None:
+def test_a_whole_book_shows_no_fault_in_a_browser(built: Path, chromium: str) -> None:
     book.check_book(built / "_build/html", built, chromium)
-    assert "<mjx-container" in offline.visit(built / PAGE, chromium).dom
+
+
+FAULTS = {
+    '<script>fetch("https://" + "cdn.example" + "/x.json").catch(() => 0)</script>': "asks for https://cdn.example/x.json.",
+    "<script>throw new Error('on purpose')</script>": "on purpose",
+    "<script>console.error('a complaint')</script>": "a complaint",
+    '<article><p style="width: 3000px">x</p></article>': "reaches beyond the screen",
+    '<article><section><p style="margin-bottom: -90px">x<br>x</p><p>y</p></section></article>': "lies over",
+    '<article><details><summary tabindex="-1">x</summary></details></article>': "cannot be reached by keyboard",
+    '<article><div class="cxr-table" style="overflow: auto"><p style="width: 3000px">x</p></div></article>': "not by keyboard",
+}
 
 
 @pytest.mark.browser
-def test_a_page_that_calls_out_from_a_script_is_caught(spoilt: Path, chromium: str) -> None:
-    page = spoilt / PAGE
-    script = '<script>fetch("https://" + "cdn.example" + "/x.json").catch(() => 0)</script></body>'
-    page.write_text(page.read_text().replace("</body>", script))
-    assert book.problems(spoilt, spoilt / "_build/html") == [], "no address is written out in the page"
-    found = book.browser_problems(spoilt, spoilt / "_build/html", chromium)
-    assert found == ["chapters/01_one.html asks for https://cdn.example/x.json."]
+def test_each_fault_of_a_page_is_caught(tmp_path: Path, chromium: str) -> None:
+    (tmp_path / "_toc.yml").write_text(
+        yaml.safe_dump({"root": "0", "chapters": [{"file": f"{n}"} for n in range(1, 7)]})
+    )
+    for n, body in enumerate(FAULTS):
+        (tmp_path / f"{n}.html").write_text(f'<!doctype html><meta charset="utf-8"><body style="margin: 0">{body}')
+    found = book.browser_problems(tmp_path, tmp_path, chromium, ((1400, "light"),))
+    for n, complaint in enumerate(FAULTS.values()):
+        mine = [text for text in found if text.startswith(f"{n}.html: ")]
+        assert any(complaint in text for text in mine), (n, found)
 
 
 @pytest.mark.browser
 def test_equations_that_do_not_render_are_caught(spoilt: Path, chromium: str) -> None:
     shutil.rmtree(spoilt / "_build/html/_static/mathjax")
-    assert book.browser_problems(spoilt, spoilt / "_build/html", chromium) == [
-        "chapters/01_one.html: the equations do not render."
-    ]
+    found = book.browser_problems(spoilt, spoilt / "_build/html", chromium, ((1400, "light"),))
+    assert any(text.startswith("chapters/01_one.html: the equations do not render.") for text in found)
 
 
 @pytest.mark.browser
-def test_a_table_sorts_by_a_header_with_missing_values_last(project: Path, tmp_path: Path, chromium: str) -> None:
+def test_a_table_sorts_by_a_header_with_missing_values_last(
+    project: Path, tmp_path: Path, tab: browser.Browser
+) -> None:
     shutil.copy(project / "_static" / "sortable.js", tmp_path)
     cells = ["10", "9", "–", "-1.5", "2e1"]
     rows = "".join(f"<tr><td>{cell}</td></tr>" for cell in cells)
     click = (
         "<script>addEventListener('load', () => { const h = document.querySelector('th'); h.click(); %s });</script>"
     )
-    for clicks, expected in (("", ["-1.5", "9", "10", "2e1", "–"]), ("h.click();", ["2e1", "10", "9", "-1.5", "–"])):
+    both = (("", ["-1.5", "9", "10", "2e1", "–"]), ("h.click();", ["2e1", "10", "9", "-1.5", "–"]))
+    for clicks, expected in both:
         page = tmp_path / "page.html"
         page.write_text(
             '<meta charset="utf-8"><script src="sortable.js"></script><table class="sortable"><thead><tr><th>n</th></tr></thead>'
             f"<tbody>{rows}</tbody></table>{click % clicks}"
         )
-        assert re.findall("<td>(.*?)</td>", offline.visit(page, chromium).dom) == expected
+        assert re.findall("<td>(.*?)</td>", tab.visit(page).dom) == expected
 
 
 @pytest.mark.browser
-def test_a_wide_table_keeps_its_first_columns_in_view(project: Path, tmp_path: Path, chromium: str) -> None:
+def test_a_wide_table_keeps_its_first_columns_in_view(project: Path, tmp_path: Path, tab: browser.Browser) -> None:
     for name in ("sortable.js", "book.css"):
         shutil.copy(project / "_static" / name, tmp_path)
     wide = pd.DataFrame([["a", "b", *"0" * 60], ["c", "d", *"1" * 60]], columns=["x", "y", *map(str, range(60))])
@@ -324,7 +346,7 @@ def test_a_wide_table_keeps_its_first_columns_in_view(project: Path, tmp_path: P
             '<meta charset="utf-8"><link rel="stylesheet" href="book.css"><script src="sortable.js"></script>'
             f'<body style="margin: 0">{body}{report}'
         )
-        assert f"<title>{expected}</title>" in offline.visit(page, chromium).dom
+        assert f"<title>{expected}</title>" in tab.visit(page).dom
 
 
 def test_an_interval_stands_in_its_figure_s_column() -> None:

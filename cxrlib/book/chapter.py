@@ -36,6 +36,10 @@ class Images(DataParameters):
     image_size: int = _SIZE
 
 
+class Overview(Parameters):
+    """The index: it has no parameters."""
+
+
 class Models(Parameters):
     """Chapter 3."""
 

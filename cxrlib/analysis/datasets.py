@@ -34,7 +34,7 @@ def answer(edition: Edition, draw_seed: int) -> str:
     test = build_cohort(edition, "combined", PROTOCOLS["released"], draw_seed).test
     return (
         f"When the combined training set is put together as the released code does it, {overlap['released']['covid_overlap']} of the "
-        f"{(test['label'] == 'covid').sum()} COVID-19 test images have their picture or their patient in it; the `clean` protocol leaves "
+        f"{(test['label'] == 'covid').sum()} COVID-19 test images have their picture or their patient in it; the clean protocol leaves "
         f"{overlap['clean']['covid_overlap']}. An image's source alone, without a look at a single pixel, gives the label away with a "
         f"balanced accuracy of {percent(label_from_source(edition))}."
     )

@@ -107,13 +107,6 @@ def gather(collection: Collection) -> Facts:
     images = images[images["image_id"].isin(decoded.index)].reset_index(drop=True)
     for name in ("sha256", "width", "height"):
         images[name] = images[name].fillna(images["image_id"].map(decoded[name]))
-    common = [np.bincount(picture.ravel()).max() / picture.size for picture in store.pixels]
-    images = images.assign(
-        part=published_split(images),
-        decoded_width=images["image_id"].map(decoded["width"]),
-        decoded_height=images["image_id"].map(decoded["height"]),
-        common_grey=images["image_id"].map(pd.Series(common, decoded.index)),
-    )
     pairs = transformed_pairs(np.asarray(store.pixels))
     pairs = pairs.assign(**{end: decoded.index[pairs[end]] for end in ("first", "second")})
-    return Facts(collection, link(images, pairs), store.quarantined, pairs)
+    return Facts(collection, link(images.assign(part=published_split(images)), pairs), store.quarantined, pairs)

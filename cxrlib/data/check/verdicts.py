@@ -17,21 +17,14 @@ FEWEST = 10
 INFORMATIVE = 0.65
 """Balanced accuracy from which on an attribute that is no picture counts as telling the label."""
 
-NARROWEST, SMALLEST, COMMONEST = 3.0, 32, 0.95
-"""Longest side to shortest, shortest side in pixels, share of one grey level: beyond these an image is odd.
-
-Of the 9,836 radiographs of the open edition none is: the extremes are 2.6, 156 pixels and 0.83.
-"""
-
 
 @dataclass(frozen=True)
 class Facts:
     """What the checks look at.
 
     `images`: the readable rows of the image table with `sha256`, `width` and `height` (as published, else as decoded),
-    `component`, `repeat` (group of near-duplicates, changed copies among them), `part` (published split, null if none),
-    `decoded_width`, `decoded_height` and `common_grey` (share of pixels with the commonest grey level). `changed`: pairs
-    of image ids (first, second) of which one is a changed copy of the other, and the `transform`.
+    `component`, `repeat` (group of near-duplicates, changed copies among them) and `part` (published split, null if
+    none). `changed`: pairs of image ids (first, second) of which one is a changed copy of the other, and the `transform`.
     """
 
     collection: Collection
@@ -97,26 +90,13 @@ def patients(facts: Facts) -> Verdict:
 
 
 def unreadable(facts: Facts) -> Verdict:
-    """Every file can be decoded and is not a single grey level."""
+    """Every file can be decoded and holds a picture."""
     rows = facts.quarantined
     reasons = ", ".join(f"{n} {reason}" for reason, n in rows["reason"].value_counts().items())
     none = "none found; damage that still decodes, as in a garbled JPEG scan, is not recognised."
     return _verdict(
         "unreadable images", WARNING, rows, f"images that cannot serve: {reasons}. Replace or drop them.", none=none
     )
-
-
-def odd(facts: Facts) -> Verdict:
-    """No image has a shape or grey levels that no radiograph has."""
-    images = facts.images
-    sides = images[["decoded_width", "decoded_height"]].astype(float)
-    reason = pd.Series(None, images.index, dtype="str")
-    reason[images["common_grey"] >= COMMONEST] = f"at least {COMMONEST:.0%} of one grey level"
-    reason[sides.min(axis=1) < SMALLEST] = f"a side below {SMALLEST} pixels"
-    reason[sides.max(axis=1) > NARROWEST * sides.min(axis=1)] = f"longer than {NARROWEST:g} times its width"
-    rows = images.assign(reason=reason)[reason.notna()]
-    reasons = ", ".join(f"{n} {text}" for text, n in rows["reason"].value_counts().items())
-    return _verdict("odd images", WARNING, rows, f"images unlike a radiograph: {reasons}. Look at them.")
 
 
 def exact_duplicates(facts: Facts) -> Verdict:
@@ -203,7 +183,6 @@ CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
     ),
     _left_out("repeated rows", "rows that repeat a file of an earlier row: {n}. Keep one row a file.", REPEATED),
     unreadable,
-    odd,
     exact_duplicates,
     near_duplicates,
     contradictions,

@@ -66,8 +66,9 @@ def collect(
     if "image_id" not in rows:
         rows = rows.assign(image_id=f"{name}/" + rows["file"])
     on_disk = [*rows["file"]] if folders is None else [*elsewhere, *files_under(root, folders)]
-    strangers = {_utf8(file): _stranger(file) for file in sorted(set(on_disk).difference(rows["file"], ignore))}
-    reason = first_reason(rows.index, [*reasons, (~rows["file"].isin(on_disk), MISSING)])
+    strangers = {utf8(file): _stranger(file) for file in sorted(set(on_disk).difference(rows["file"], ignore))}
+    present = rows["file"].isin([file for file in on_disk if utf8(file) == file])
+    reason = first_reason(rows.index, [*reasons, (~present, MISSING)])
     repeated = rows.index[reason.isna()][rows["file"][reason.isna()].duplicated()]
     reason[repeated] = REPEATED
     left_out = pd.DataFrame({"image_id": rows["image_id"], "reason": reason})[reason.notna()]
@@ -168,12 +169,12 @@ def is_image(files: pd.Series) -> pd.Series:
     return ("." + files.str.rsplit(".", n=1).str[-1].str.lower()).isin(IMAGE_SUFFIXES)
 
 
-def _utf8(name: str) -> str:
+def utf8(name: str) -> str:
     """A file's name with a replacement character for every byte that is not UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _stranger(file: str) -> str:
-    if _utf8(file) != file:
+    if utf8(file) != file:
         return NOT_UTF8
     return NOT_NAMED if Path(file).suffix.lower() in IMAGE_SUFFIXES else NOT_AN_IMAGE

@@ -22,6 +22,7 @@ from cxrlib.data.readers.base import (
     files_under,
     healthy,
     population,
+    utf8,
     views,
 )
 from cxrlib.errors import DataError
@@ -86,7 +87,7 @@ def read(root: Path, positive: str | None = None) -> Collection:
     """
     table, rows = _read_table(root)
     root = table.parent.absolute()
-    on_disk = set(files_under(root, [""]))
+    on_disk = {name for name in files_under(root, [""]) if utf8(name) == name}
     file = rows["file"].str.replace("\\", "/").str.removeprefix("./").str.removeprefix(f"{root.as_posix()}/")
     file = file.where(file.isin(on_disk) | ~("images/" + file).isin(on_disk), "images/" + file)
     elsewhere = {name for name in set(file) - on_disk if name and os.path.isfile(root / name)}

@@ -2,7 +2,7 @@
 
 Figures keep their printed text, so that the number of decimals gives each its rounding interval; everything else is
 exact arithmetic on confusion matrices. `table` reads, `quantities` and `lattice` hold the arithmetic, `checks`,
-`definitions`, `gains`, `search` and `sums` are the rules, `report` runs them, `command` is `python -m cxrlib audit`.
+`definitions`, `gains`, `search` and `sums` are the rules, and `report` runs them.
 """
 
 from cxrlib.analysis.audit.report import audit

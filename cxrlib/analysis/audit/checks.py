@@ -104,7 +104,7 @@ def _from_printed(row: Row, columns: Mapping[str, str], header: str) -> bool:
     rates = [row.figures[h].value for h in row.figures if columns.get(h) in ("sensitivity", "specificity")]
     if columns[header] not in ("bacc", "youden") or len(rates) < 2:
         return False
-    value = sum(rates) / 2 if columns[header] == "bacc" else sum(rates) - 1
+    value = (rates[0] + rates[1]) / 2 if columns[header] == "bacc" else rates[0] + rates[1] - 1
     return abs(value - row.figures[header].value) <= row.figures[header].half_unit
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
 
-import pandas as pd
-
 from cxrlib.analysis.audit.lattice import Range, meet, strips
 from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.table import Table
@@ -32,31 +30,14 @@ class Renamed:
     alternatives: tuple[str, ...]
 
     def __str__(self) -> str:
-        (stated, one), (found, other) = (
-            (QUANTITIES[q].title, QUANTITIES[q].formula) for q in (self.stated, self.found)
+        old, new = QUANTITIES[self.stated], QUANTITIES[self.found]
+        also = "".join(f", as many as with {way}" for way in self.alternatives)
+        before = (
+            f"Column {self.column} does not hold {old.title}, {old.formula}: read so, {self.fits_stated or 'none'} of"
         )
         return (
-            f"Column {self.column} does not hold {stated}, {one}: read so, {self.fits_stated or 'none'} of {self.rows} "
-            f"rows can be true. Read as {found}, {other}, {self.fits_found} can"
-            f"{''.join(f', as many as with {way}' for way in self.alternatives)}."
+            f"{before} {self.rows} rows can be true. Read as {new.title}, {new.formula}, {self.fits_found} can{also}."
         )
-
-
-def definition_fits(table: Table, columns: Mapping[str, str], column: str) -> pd.DataFrame:
-    """How many rows each definition of one column fits: quantity, formula, fits, rows, stated; the best first.
-
-    A row counts if some confusion matrix agrees with the figure under that definition and with the row's sensitivity
-    and specificity (without them: with all its other figures), digits rounded or cut off.
-    """
-    others = {header: what for header, what in columns.items() if header != column}
-    rates = {header: what for header, what in others.items() if what in ("sensitivity", "specificity")}
-    fits, rows = _fits(table, column), sum(column in row.figures for row in table.rows)
-    found = []
-    for name in _candidates(columns[column]):
-        fitting = fits((rates if len(rates) == 2 else others) | {column: name})
-        found.append((QUANTITIES[name].title, QUANTITIES[name].formula, fitting, rows, name == columns[column]))
-    frame = pd.DataFrame(found, columns=["quantity", "formula", "fits", "rows", "stated"])
-    return frame.sort_values(["fits", "stated"], ascending=False, kind="stable", ignore_index=True)
 
 
 def rename_columns(table: Table) -> tuple[dict[str, str], list[Renamed]]:
@@ -85,8 +66,8 @@ def rename_columns(table: Table) -> tuple[dict[str, str], list[Renamed]]:
     return stated, []
 
 
-def _fits(table: Table, column: str = "") -> Callable[[Mapping[str, str]], int]:
-    """A function from a quantity by header to the number of possible rows (of those that print `column`)."""
+def _fits(table: Table) -> Callable[[Mapping[str, str]], int]:
+    """A function from a quantity by header to the number of possible rows."""
 
     @cache
     def allowed(place: int, header: str, quantity: str) -> Range:
@@ -96,7 +77,6 @@ def _fits(table: Table, column: str = "") -> Callable[[Mapping[str, str]], int]:
         return sum(
             len(meet(row, [allowed(i, header, columns[header]) for header in row.figures if header in columns])) > 0
             for i, row in enumerate(table.rows)
-            if not column or column in row.figures
         )
 
     return fits
@@ -105,12 +85,9 @@ def _fits(table: Table, column: str = "") -> Callable[[Mapping[str, str]], int]:
 def _changes(columns: Mapping[str, str], chosen: tuple[str, ...]) -> Iterator[dict[str, str]]:
     """Every new reading of the chosen columns; no two columns may then hold one quantity."""
     rest = {what for header, what in columns.items() if header not in chosen}
-    for found in product(*(_candidates(columns[column]) for column in chosen)):
+    counts = [name for name, quantity in QUANTITIES.items() if quantity.kind == "count"]
+    rates = [name for name in QUANTITIES if name not in counts]
+    for found in product(*(counts if columns[column] in counts else rates for column in chosen)):
         changed = all(new != columns[column] for column, new in zip(chosen, found, strict=True))
         if changed and len(set(found) | rest) == len(columns):
             yield dict(zip(chosen, found, strict=True))
-
-
-def _candidates(stated: str) -> list[str]:
-    counts = QUANTITIES[stated].kind == "count"
-    return [name for name, quantity in QUANTITIES.items() if (quantity.kind == "count") == counts]

@@ -38,7 +38,7 @@ def strip(quantity: Quantity, bounds: Bounds, positives: Any, negatives: Any, tp
             "give fewer decimals or audit a part of the table."
         )
     above, below = a * tp + c, d * tp + f
-    first, last = -_FAR, _FAR
+    first, last = np.asarray(-_FAR), np.asarray(_FAR)
     for slope, rest in (  # slope * TN >= rest
         (unit * b - low * e, low_open - unit * above + low * below),
         (high * e - unit * b, high_open - high * below + unit * above),

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from cxrlib.analysis import sentences
 from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE, Verdict, explain, judge
 from cxrlib.analysis.audit.definitions import Renamed, rename_columns
 from cxrlib.analysis.audit.gains import GainAudit, audit_gain
@@ -14,8 +15,6 @@ from cxrlib.analysis.audit.lattice import count
 from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.search import explain_sizes, search_sizes
 from cxrlib.analysis.audit.table import Table
-from cxrlib.analysis.sentences import count as counted
-from cxrlib.analysis.sentences import listed
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import clopper_pearson
 
@@ -41,7 +40,7 @@ class Report:
     columns: Mapping[str, str]  # what each column was found to hold
     renamed: list[Renamed]
     verdicts: list[Verdict]
-    searches: Mapping[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: rounded as stated, and rounded or cut off
+    searches: dict[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: rounded as stated, and rounded or cut off
     gain: GainAudit | None
     findings: list[Finding] = field(default_factory=list)  # the gravest first
 
@@ -55,13 +54,15 @@ class Report:
         """Does the table add up? Two sentences, from the findings alone."""
         statuses = [verdict.status for verdict in self.verdicts]
         possible, last, impossible, empty = map(statuses.count, (POSSIBLE, LAST_DIGIT, IMPOSSIBLE, EMPTY))
-        first = [f"{possible} of {counted(len(statuses) - empty, 'row')} can be true on the stated test set as printed"]
+        first = [
+            f"{possible} of {sentences.count(len(statuses) - empty, 'row')} can be true on the stated test set as printed"
+        ]
         first += [f"{last} only if digits were cut off or means taken of rounded figures"] * bool(last)
         first += [f"{impossible} cannot be true"] * bool(impossible)
-        first += [f"{counted(empty, 'more row')} with no figure to check"] * bool(empty)
+        first += [f"{sentences.count(empty, 'more row')} with no figure to check"] * bool(empty)
         second = [f"the column {r.column} holds {QUANTITIES[r.found].title}, which fits {r.fits_found} of {r.rows} rows where its own definition fits {r.fits_stated or 'none'}" for r in self.renamed]  # fmt: skip
         text = "; ".join(second + [str(self.gain)] * bool(self.gain)) or "every checked column can hold what its header says"  # fmt: skip
-        return f"In {self.table.name} {listed(first)}. {text[0].upper()}{text[1:]}."
+        return f"In {self.table.name} {sentences.listed(first)}. {text[0].upper()}{text[1:]}."
 
     def __str__(self) -> str:
         return "\n".join([self.answer, *(f"[{finding.severity}] {finding.message}" for finding in self.findings)])
@@ -71,8 +72,7 @@ class Report:
         lines = []
         for verdict in self.verdicts:
             row, (tp, tn) = verdict.row, verdict.counts or (pd.NA, pd.NA)
-            counts = (tp, row.positives - tp, tn, row.negatives - tn)
-            lines.append((row.number, row.label, verdict.status, count(verdict.found), *counts))
+            lines.append((row.number, row.label, verdict.status, count(verdict.found), tp, row.positives - tp, tn, row.negatives - tn))  # fmt: skip
         names = ["tp", "fn", "tn", "fp"]
         frame = pd.DataFrame(lines, columns=["row", "label", "status", "matrices", *names])
         return frame.astype(dict.fromkeys(names, "Int64"))
@@ -106,9 +106,8 @@ def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Repor
     what fits only with digits cut off is reported as such. search: look for test sets that explain impossible rows.
     """
     columns, renamed = rename_columns(table)
-    report = Report(
-        table, columns, renamed, [judge(row, columns, rounding) for row in table.rows], {}, audit_gain(table)
-    )
+    verdicts = [judge(row, columns, rounding) for row in table.rows]
+    report = Report(table, columns, renamed, verdicts, {}, audit_gain(table))
     for verdict in report.verdicts if search else ():
         if verdict.status == IMPOSSIBLE and len(verdict.row.figures) > 1:
             with suppress(ParameterError, DataError):  # too many sizes to try: `_findings` says so
@@ -149,7 +148,4 @@ def _findings(report: Report, search: bool) -> Iterator[Finding]:
         if same and len(one.figures) > 1:
             text = f"Rows {one.number} and {other.number} print the same figures ({one.label}; {other.label})."
             yield Finding(NOTE, "equal rows", (one.number, other.number), (), text)
-    for header in table.unchecked:
-        text = f"Column {header} is not checked: it is no quantity of a confusion matrix that the audit knows."
-        yield Finding(NOTE, "not checked", (), (header,), text)
     yield from (Finding(NOTE, "reading", (), (), note) for note in table.notes)

@@ -63,16 +63,12 @@ def search_sizes(
 
 def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
     """What two searches for one row say, with digits rounded as stated and with digits rounded or cut off."""
-    if loose.empty:
-        return f"No test set of {loose.attrs['bounds']} explains the row."
-    text = f"Of the test sets of {loose.attrs['bounds']}, {len(rounded):,} would explain the row{_nearest(rounded)}"
-    return text + (
-        f"; were digits cut off, {len(loose):,} would{_nearest(loose)}." if len(loose) > len(rounded) else "."
+    said = [f"{len(found):,} would explain the row" for found in (rounded, loose)]
+    for i, found in enumerate((rounded, loose)):
+        for p, n, _, tp, tn, _ in found.head(1).itertuples(index=False):
+            said[i] += f", the nearest {p:,} + {n:,} ({tp:,} of {p:,} and {tn:,} of {n:,} right)"
+    more = f"; were digits cut off, {said[1]}" if len(loose) > len(rounded) else ""
+    tried = loose.attrs["bounds"]
+    return (
+        f"No test set of {tried} explains the row." if loose.empty else f"Of the test sets of {tried}, {said[0]}{more}."
     )
-
-
-def _nearest(found: pd.DataFrame) -> str:
-    if found.empty:
-        return ""
-    p, n, _, tp, tn, _ = map(int, found.iloc[0])
-    return f", the nearest {p:,} + {n:,} ({tp:,} of {p:,} and {tn:,} of {n:,} right)"

@@ -72,14 +72,13 @@ class Table:
     """A table ready to be audited.
 
     columns: what each checked column is stated to hold (a name of `QUANTITIES`), by header; gain: header of the gain
-    column; unchecked: columns with figures that the audit cannot check; notes: what was read otherwise than printed.
+    column; notes: what is not checked, or read otherwise than printed.
     """
 
     name: str
     rows: tuple[Row, ...]
     columns: Mapping[str, str]
     gain: str | None = None
-    unchecked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -149,7 +148,8 @@ def table_from_cells(
     cells: Cells, name: str, positives: int | None, negatives: int | None, columns: Mapping[str, str] = {}
 ) -> Table:  # fmt: skip
     """A table from cells of text (see `read_table`, which reads them from a file)."""
-    for what, size in ((POSITIVES, positives), (NEGATIVES, negatives)):
+    given = {POSITIVES: positives, NEGATIVES: negatives}
+    for what, size in given.items():
         if size is not None and size < 1:
             raise ParameterError(f"{what} = {size} is not allowed: give a whole number of at least 1.")
     holds = _holds(cells, columns)
@@ -172,17 +172,16 @@ def table_from_cells(
             if figure is not None:
                 figures[header] = figure
         sizes = []
-        for what, given in ((POSITIVES, positives), (NEGATIVES, negatives)):
+        for what, size in given.items():
             stated = figures.pop(role.get(what, ""), None)
-            sizes.append(given if stated is None else stated.units)
+            sizes.append(size if stated is None else stated.units)
             if not sizes[-1]:
                 raise DataError(f"{where} states no number of {what}: add a column '{what}' or give --{what}.")
         label = " / ".join(text.strip() or "-" for h, text in cell.items() if holds[h] == LABEL) or f"row {number}"
         rows.append(Row(number, label, figures, *map(int, filter(None, sizes))))
     if not any(checked.keys() & row.figures.keys() for row in rows):
         raise DataError(f"{name} prints no figure to check: every cell of {', '.join(checked)} is empty.")
-    unchecked = tuple(header for header, what in holds.items() if what == UNCHECKED)
-    return Table(name, tuple(rows), checked, role.get(GAIN), unchecked, tuple(_notes(cells, checked, units)))
+    return Table(name, tuple(rows), checked, role.get(GAIN), tuple(_notes(cells, holds, units)))
 
 
 def _holds(cells: Cells, declared: Mapping[str, str]) -> dict[str, str]:
@@ -192,10 +191,9 @@ def _holds(cells: Cells, declared: Mapping[str, str]) -> dict[str, str]:
     """
     headers, roles = list(cells[0]), (GAIN, POSITIVES, NEGATIVES, UNCHECKED, LABEL)
     for header, what in declared.items():
-        if header not in headers:
-            raise ParameterError(f"there is no column '{header}': the table has {', '.join(headers)}.")
-        if what not in QUANTITIES and what not in roles:
-            raise ParameterError(f"'{what}' is no quantity of the audit: choose one of {', '.join((*QUANTITIES, *roles))}.")  # fmt: skip
+        for given, known, noun in ((header, headers, "column"), (what, (*QUANTITIES, *roles), "quantity")):
+            if given not in known:
+                raise ParameterError(f"there is no {noun} '{given}': choose one of {', '.join(known)}.")
     holds = {header: declared.get(header) or recognise(header) or LABEL for header in headers}
     first = next((i for i, what in enumerate(holds.values()) if what in QUANTITIES), len(headers))
     for header in headers[first:]:
@@ -219,10 +217,12 @@ def _values(texts: Sequence[str]) -> list[float]:
     return [float(f"{m[2]}.{m[3]}") / (100 if m[4] else 1) for m in matches if m and m[2] + m[3]]
 
 
-def _notes(cells: Cells, checked: Mapping[str, str], units: Mapping[str, str]) -> Iterator[str]:
-    for header in checked:
+def _notes(cells: Cells, holds: Mapping[str, str], units: Mapping[str, str]) -> Iterator[str]:
+    for header, what in holds.items():
         texts = [cell[header] for cell in cells]
-        if units[header] == "percent" and "%" not in header + "".join(texts):
+        if what == UNCHECKED:
+            yield f"Column {header} is not checked: it is no quantity of a confusion matrix that the audit knows."
+        if units.get(header) == "percent" and "%" not in header + "".join(texts):
             yield f"Column {header} is read as percentages, since most of its figures exceed 1."
-        if any(_ADDED.search(text.strip()) for text in texts):
+        if what in QUANTITIES and any(_ADDED.search(text.strip()) for text in texts):
             yield f"Column {header}: what stands in brackets or after ± is not checked."

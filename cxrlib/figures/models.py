@@ -1,33 +1,99 @@
-"""Figures of the chapter on models: parameters by part, atrous sampling, what each network sees and costs."""
+"""Figures of the chapter on models: blocks, parameters by part and head, what each network sees and costs."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR
+from cxrlib.names import name
 from cxrlib.networks.classifier import TRUNKS, build_network
-from cxrlib.networks.counting import PAPER_COUNTS, paper_counts
+from cxrlib.networks.counting import PAPER_COUNTS, sketch
 from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within, support
 
-NAMES = {"resnet50": "ResNet-50", "squeezenet": "SqueezeNet 1.1", "acnn": "ACNN", "vgg19": "VGG-19"}
+BLOCKS = {
+    "resnet50": ("residual block", "layer1.1", (("conv1",), ("conv2",), ("conv3",)), "+"),
+    "squeezenet": ("fire module", "4", (("squeeze",), ("expand1x1", "expand3x3")), "∪"),
+    "acnn": ("atrous block", "0", (("residual.0",), ("residual.3",)), "+"),
+}
+"""Of each network: the block's name, where its trunk holds one, the convolutions row by row, and what joins them at the end."""
 _PART_COLOURS = ("blue", "sky", "green", "red", "orange", "purple", "grey", "brown")
 
 
+def block_table() -> pd.DataFrame:
+    """The convolutions of the networks' blocks: model, row, layer, kernel, rate, channels_in, channels_out, parameters."""
+    found = []
+    for model, (_, place, rows, _) in BLOCKS.items():
+        block = sketch(model, 64).trunk.get_submodule(place)
+        for depth, layers in enumerate(rows):
+            for layer in layers:
+                c = block.get_submodule(layer)
+                parameters = sum(weight.numel() for weight in c.parameters())
+                found.append(
+                    (model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, parameters)
+                )
+    columns = ["model", "row", "layer", "kernel", "rate", "channels_in", "channels_out", "parameters"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def plot_blocks(table: pd.DataFrame) -> Figure:
+    """The three blocks of `block_table`, a panel each; the identity arc of a residual block on its right."""
+    figure, axes = plt.subplots(1, len(BLOCKS), figsize=(10.2, 4.4), layout="constrained")
+    for axis, (model, (title, _, rows, join)) in zip(axes, BLOCKS.items(), strict=True):
+        axis.text(0, 0, "$x$", ha="center", va="center")
+        for depth, part in table[table["model"] == model].groupby("row"):
+            for x, layer in zip((-1.15, 1.15) if len(part) > 1 else (0.0,), part.itertuples(), strict=True):
+                _arrow(axis, (x * depth / len(rows), -depth - 0.32 + 0.17 * (depth == 0)), (x, -depth - 0.68))
+                colour = PALETTE["sky"] if layer.rate == 1 else PALETTE["orange"]
+                box = FancyBboxPatch(
+                    (x - 1, -depth - 1.3), 2, 0.6, boxstyle="round,pad=0", facecolor=(*colour, 0.35), edgecolor="black"
+                )
+                axis.add_patch(box)
+                rate = f", rate {layer.rate}" if layer.rate > 1 else ""
+                text = f"{layer.kernel}×{layer.kernel}{rate}\n{layer.channels_in} → {layer.channels_out}"
+                axis.text(x, -depth - 1, text, ha="center", va="center", fontsize="x-small")
+                if depth == len(rows) - 1:
+                    _arrow(axis, (x, -depth - 1.32), (0.1 * x, -depth - 1.8))
+        last = -len(rows) - 1
+        axis.text(0, last, join, ha="center", va="center", bbox={"boxstyle": "circle", "facecolor": "white"})
+        _arrow(axis, (0, last - 0.2), (0, last - 0.7))
+        if join == "+":
+            axis.plot([0.2, 1.5, 1.5], [0, 0, last], color="black", linewidth=1.2)
+            _arrow(axis, (1.5, last), (0.25, last))
+            axis.text(1.6, last / 2, "$x$")
+            axis.text(0.12, last - 0.5, "$H(x) = F(x) + x$", fontsize="small")
+        axis.set(xlim=(-2.4, 2.4), ylim=(-4.9, 0.3), title=f"{name(model)}: {title}")
+        axis.axis("off")
+    return figure
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axis.annotate(
+        "", xy=end, xytext=start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
+    )
+
+
 def plot_parameters(table: pd.DataFrame) -> Figure:
-    """Trainable parameters of each network by part, stacked, with the paper's counts (`counting.counts_by_part`)."""
-    wide = table.pivot_table(index="model", columns="part", values="parameters", aggfunc="sum", fill_value=0)
-    wide = wide.loc[[name for name in NAMES if name in wide.index]]
+    """Trainable parameters of the paper's networks by part, a bar a head, with its counts (`counting.counts_by_part`)."""
+    table = table[table["model"].isin(BLOCKS)]
+    rows = [
+        f"{name(m)}, {name(h)} head" if h == "released" else f"{name(m)}, {name(h)}"
+        for m, h in zip(table["model"], table["head"], strict=True)
+    ]
+    wide = table.assign(bar=rows).pivot_table(
+        index="bar", columns="part", values="parameters", fill_value=0, sort=False
+    )
     figure, axis = plt.subplots(figsize=(8.5, 3.6))
     left = np.zeros(len(wide))
-    for part, colour in zip(sorted(wide, key=lambda name: -wide[name].max()), _PART_COLOURS * 2, strict=False):
-        axis.barh([NAMES[m] for m in wide.index], wide[part] / 1e6, left=left, color=PALETTE[colour], label=part)
+    for part, colour in zip(sorted(wide, key=lambda column: -wide[column].max()), _PART_COLOURS * 2, strict=False):
+        axis.barh(wide.index, wide[part] / 1e6, left=left, color=PALETTE[colour], label=part)
         left += wide[part].to_numpy() / 1e6
     for claim in PAPER_COUNTS[:2]:
-        axis.plot(claim.count / 1e6, claim.what, "x", color=PAPER_COLOUR, ms=9, mew=2)
-    axis.plot([], [], "x", color=PAPER_COLOUR, ms=9, mew=2, label="as printed")
+        label = "as printed" if claim is PAPER_COUNTS[0] else None
+        axis.plot(claim.count / 1e6, f"{claim.what}, released head", "x", color=PAPER_COLOUR, ms=9, mew=2, label=label)
     axis.invert_yaxis()
     axis.set(xlabel="trainable parameters, millions")
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -43,32 +109,28 @@ def atrous_table(rates: tuple[int, ...] = (1, 2, 3)) -> pd.DataFrame:
 
 
 def plot_atrous(table: pd.DataFrame) -> Figure:
-    """The pixels read at each rate on a grid, with the square they span (`atrous_table`)."""
+    """The pixels read at each rate, with the square they span (`atrous_table`)."""
     rates = sorted(table["rate"].unique())
-    figure, axes = plt.subplots(1, len(rates), figsize=(3.0 * len(rates), 3.3), layout="constrained")
+    figure, axes = plt.subplots(1, len(rates), figsize=(3.0 * len(rates), 3.0), layout="constrained")
     for axis, rate in zip(axes, rates, strict=True):
         part = table[table["rate"] == rate]
-        grid = np.arange(-4.5, 5.0)
-        axis.hlines(grid, -4.5, 4.5, color=PALETTE["grey"], linewidth=0.5)
-        axis.vlines(grid, -4.5, 4.5, color=PALETTE["grey"], linewidth=0.5)
-        for row, column in zip(part["row"], part["column"], strict=True):
-            axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=PALETTE["blue"]))
-        axis.add_patch(Rectangle((-rate - 0.5, -rate - 0.5), 2 * rate + 1, 2 * rate + 1, fill=False, linewidth=2))
-        axis.set(
-            title=f"rate {rate}: spans {2 * rate + 1} x {2 * rate + 1}",
-            aspect="equal",
-            xlim=(-4.6, 4.6),
-            ylim=(4.6, -4.6),
+        axis.scatter(part["column"], part["row"], marker="s", s=170, color=PALETTE["blue"])
+        axis.add_patch(
+            Rectangle(
+                (-rate - 0.5, -rate - 0.5), 2 * rate + 1, 2 * rate + 1, fill=False, edgecolor="black", linewidth=2
+            )
         )
-        axis.axis("off")
+        axis.set(title=f"rate {rate}: spans {2 * rate + 1} x {2 * rate + 1}", aspect="equal")
+        axis.set(xlim=(-4.6, 4.6), ylim=(4.6, -4.6), xticks=np.arange(-4.5, 5), yticks=np.arange(-4.5, 5))
+        axis.tick_params(labelbottom=False, labelleft=False)
     return figure
 
 
 def field_table() -> pd.DataFrame:
-    """Receptive field of each trunk from its layers: model, size (pixels a side), stride (pixels)."""
+    """Receptive field of each trunk from its layers: model, receptive field (pixels a side), stride (pixels)."""
     with torch.device("meta"):
         fields = {model: receptive_field(make()) for model, make in TRUNKS.items()}
-    return pd.DataFrame([{"model": NAMES[m], "receptive field": f.size, "stride": f.stride} for m, f in fields.items()])
+    return pd.DataFrame([{"model": name(m), "receptive field": f.size, "stride": f.stride} for m, f in fields.items()])
 
 
 def seen_by_acnn(size: int = 161, draws: int = 2) -> tuple[pd.DataFrame, np.ndarray]:
@@ -92,7 +154,7 @@ def plot_field(table: pd.DataFrame, field: np.ndarray, frame: int = 256) -> Figu
     """ACNN's receptive field in a frame of `frame` pixels, the effective field as a map, and its share by distance."""
     size = 2 * int(table.loc[table["reached"], "distance"].max()) + 1
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.0, 3.6), layout="constrained")
-    left.add_patch(Rectangle((0, 0), frame, frame, fill=False, linewidth=2))
+    left.add_patch(Rectangle((0, 0), frame, frame, fill=False, edgecolor="black", linewidth=2))
     left.add_patch(Rectangle(((frame - size) / 2, (frame - size) / 2), size, size, color=PALETTE["blue"], alpha=0.4))
     left.plot(frame / 2, frame / 2, "k+")
     left.set(title=f"{size} of {frame} pixels", aspect="equal", xlim=(-5, frame + 5), ylim=(frame + 5, -5))
@@ -107,23 +169,13 @@ def plot_field(table: pd.DataFrame, field: np.ndarray, frame: int = 256) -> Figu
 
 
 def plot_cost(table: pd.DataFrame) -> Figure:
-    """Parameters against multiply-accumulates an image, a point a network (`cost.cost_table`)."""
+    """Parameters against multiply-accumulates an image, a point a network; its area grows with the activations kept."""
     figure, axis = plt.subplots(figsize=(6.5, 4.0))
-    for row, colour in zip(table.itertuples(), ("blue", "green", "red"), strict=False):
-        axis.scatter(row.parameters / 1e6, row.macs / 1e9, s=40 + row.activation_mib, color=PALETTE[colour], alpha=0.7)
-        axis.annotate(
-            NAMES[str(row.model)], (row.parameters / 1e6, row.macs / 1e9), xytext=(10, 8), textcoords="offset points"
-        )
-    axis.set(
-        xscale="log",
-        yscale="log",
-        xlabel="trainable parameters, millions",
-        ylabel="multiply-accumulates an image, billions",
-    )
+    for row, colour in zip(table.itertuples(), _PART_COLOURS, strict=False):
+        place = (row.parameters / 1e6, row.macs / 1e9)
+        axis.scatter(*place, s=40 + row.activation_mib, color=PALETTE[colour], alpha=0.7)
+        axis.annotate(name(row.model), place, xytext=(10, 8), textcoords="offset points")
+    axis.set(xscale="log", yscale="log", xlabel="trainable parameters, millions")
+    axis.set_ylabel("multiply-accumulates an image, billions")
     axis.margins(0.25)
     return figure
-
-
-def nearest_counts() -> pd.DataFrame:
-    """For each count of the paper the three parts that come nearest (`counting.paper_counts`)."""
-    return paper_counts().groupby("paper", sort=False).head(3).reset_index(drop=True)

@@ -26,12 +26,6 @@ class Field:
     stride: int = 1
     low: int = 0
 
-    def through(self, kernel: int, stride: int, padding: int, rate: int) -> "Field":
-        """The field of a convolution or pooling that reads features of this field."""
-        return Field(
-            self.size + (kernel - 1) * rate * self.stride, self.stride * stride, self.low - padding * self.stride
-        )
-
     def joined(self, other: "Field") -> "Field":
         """The field of a sum or concatenation of features of this field and of `other`, which has the same stride."""
         if self.stride != other.stride:
@@ -60,19 +54,16 @@ def receptive_field(trunk: nn.Module) -> Field:
 
 
 def _through(layer: nn.Module, field: Field) -> Field:
-    if isinstance(layer, _LOCAL):
-        sizes = (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
-        return field.through(*(_square(size) for size in sizes))
     if isinstance(layer, _POINTWISE):
         return field
-    raise ValueError(f"{type(layer).__name__} has no receptive field of its own: pass the layers before it")
-
-
-def _square(size: object) -> int:
-    values = set(size) if isinstance(size, tuple) else {size}
-    if len(values) != 1 or not isinstance(value := values.pop(), int):
-        raise ValueError(f"only square kernels with a stated padding are known, not {size}")
-    return value
+    if not isinstance(layer, _LOCAL):
+        raise ValueError(f"{type(layer).__name__} has no receptive field of its own: pass the layers before it")
+    kernel, stride, padding, rate = (
+        size[0] if isinstance(size, tuple) else size  # all kernels here are square
+        for size in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
+    )
+    span = (kernel - 1) * rate * field.stride
+    return Field(field.size + span, field.stride * stride, field.low - padding * field.stride)
 
 
 def support(trunk: nn.Module, size: int) -> Tensor:

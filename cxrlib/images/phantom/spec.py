@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cxrlib.errors import DataError, ParameterError
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a change of the generator changes a pixel: the digests of all phantoms change with it."""
 
 FINDINGS = ("covid", "normal", "consolidation", "effusion", "cardiomegaly")

@@ -1,6 +1,5 @@
 """The powered study on made-up records: what a pure threshold, a real change and mere noise look like in it."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +7,9 @@ from scipy.special import expit
 
 from cxrlib.analysis.beta import experiment, powered, resampling
 from cxrlib.config import RunConfig, checked
-from cxrlib.records.evaluate import evaluate
+from cxrlib.evaluation.metrics import summary
+from cxrlib.evaluation.sources import within_source
+from cxrlib.records.evaluate import degenerate
 from cxrlib.records.record import Record
 
 BETAS = (None, 0.5, 4.0)
@@ -57,7 +58,12 @@ def make_run(
         }
     )
     inputs = {"data": "d" * 64, "samples": "s" * 64, "weights": None}
-    return Record(config, inputs, evaluate(frame, draws=5), frame, pd.DataFrame(), {"machine": "a machine"})
+    test = frame[frame["split"] == "test"]
+    y, p, z = (test[name].to_numpy() for name in ("label", "probability", "logit"))
+    metrics = {"test": summary(y, p, scores=z, groups=test["component"], draws=5)}
+    metrics["within_source"] = within_source(y, z, test["source"], test["component"], draws=5)
+    metrics["degenerate"] = degenerate(test, metrics["test"])
+    return Record(config, inputs, metrics, frame, pd.DataFrame(), {"machine": "a machine"})
 
 
 def study(draws: int = 40, **weighted) -> powered.Powered:
@@ -138,6 +144,11 @@ def test_a_threshold_is_not_moved_where_the_loss_without_a_weight_is_another():
     found = powered.powered([make_run(b, 0, s, protocol="released") for b in (None, 0.5) for s in (0, 1)], draws=5)
     assert set(found.effects["metric"]) == set(powered.METRICS)
     assert "nothing is said" in powered.threshold_sentence(found, "released")
+
+
+def test_too_few_pairs_are_said_to_be_too_few():
+    found = powered.powered([make_run(b, 0, s, 0.0, gain=2.0 * (b or 0)) for b in (None, 0.5) for s in (0, 1)], draws=5)
+    assert "2 pairs a weight are too few" in powered.threshold_sentence(found)
 
 
 def test_an_identical_pair_is_said():

@@ -209,14 +209,18 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
     if "moved" not in rows:
         return f"No run with a weight is recorded beside plain cross-entropy under protocol {protocol}: nothing is said on networks."
     gain, changed = rows["moved"], rows["changed"]
+    most = gain.loc[gain["difference"].abs().idxmax()]
     text = (
         f"In {count(int(gain['pairs'].sum()), 'pair')} of networks that differ in β alone (SqueezeNet, protocol {protocol}), "
         f"training with β instead of moving the threshold to 1/(1+β) changed balanced accuracy by "
-        f"{signed(gain['difference'].mean())} on average (by weight {signed(gain['difference'].min())} to "
-        f"{signed(gain['difference'].max())}) and the class of {percent(changed['difference'].mean())} of the test images, "
+        f"{signed(gain['difference'].mean())} on average, most at β = {most['beta']} ({signed(most['difference'])} "
+        f"{interval(most['difference_low'], most['difference_high'])}), and the class of "
+        f"{percent(changed['difference'].mean())} of the test images, "
         f"where two runs without a weight that differ in their seed alone stay within ±{gain['noise'].mean():.3f} and "
         f"disagree on {percent(changed['noise'].mean())}"
     )
+    if len(gain) * 2.0 ** (1 - gain["pairs"].max()) > 0.05:
+        return f"{text}: {count(int(gain['pairs'].max()), 'pair')} a weight are too few for any difference to be distinguishable."
     clear = gain[gain["p_holm"] <= 0.05]
     if len(clear):
         told = [f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}" for r in clear.itertuples()]
@@ -232,9 +236,13 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
 
 def ranking_sentence(study: Powered) -> str:
     """Does any weight change what no threshold can, the ranking of images?"""
-    parts = []
+    parts, comparable = (
+        [],
+        study.effects.loc[study.effects["metric"] == "moved", "protocol"],
+    )  # without a weight: Eq. (3)
     for metric in ("auroc", "within_source"):
-        rows = study.effects[study.effects["metric"] == metric].dropna(subset="difference")
+        rows = study.effects[(study.effects["metric"] == metric) & study.effects["protocol"].isin(comparable)]
+        rows = rows.dropna(subset="difference")
         if len(rows):
             most = rows.loc[rows["difference"].abs().idxmax()]
             clear = [

@@ -9,7 +9,7 @@ from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.table import Row
 from cxrlib.analysis.sentences import listed
 
-POSSIBLE, LAST_DIGIT, IMPOSSIBLE, EMPTY = "possible", "last digit", "impossible", "no figures"
+POSSIBLE, LAST_DIGIT, IMPOSSIBLE, EMPTY, NOTE = "possible", "last digit", "impossible", "no figures", "note"
 Choices = Mapping[tuple[str, ...], Ints]
 """Smallest sets of columns whose choice makes a row possible, all of one size, and the matrices that each leaves."""
 
@@ -75,17 +75,14 @@ def explain(verdict: Verdict, columns: Mapping[str, str]) -> str:
     if verdict.status == LAST_DIGIT:
         sets = [listed([f"{h} {row.figures[h].text}" for h in chosen]) for chosen in verdict.truncated]
         ways = [f"{' or '.join(sets)} had digits cut off instead of rounded"] if sets else []
-        ways += [
-            f"{h} {row.figures[h].text} was computed from the printed, rounded rates" for h in verdict.from_printed
-        ]
+        ways += [f"{h} {row.figures[h].text} follows from the printed, rounded rates" for h in verdict.from_printed]
         return f"{head}: possible only if {' or '.join(ways)}.{_counts(row, verdict.found, ' The counts are then {}.')}"
     parts = [f"{head}: no confusion matrix of {row.positives:,} + {row.negatives:,} images prints these figures."]
     parts += [_unreachable(row, header, columns[header]) for header in verdict.unreachable]
     for chosen, rest in list(verdict.repairs.items())[:3]:
         values = listed([_as_printed(row, header, *implied(rest, columns[header], row)) for header in chosen])
-        parts.append(
-            f"Without {listed(chosen)} the rest agrees and implies {values} instead{_counts(row, rest, ' ({})')}."
-        )
+        values += f" instead{_counts(row, rest, ' ({})')}"
+        parts.append(f"Without {listed(chosen)} the rest agrees and implies {values}.")
     if len(verdict.repairs) > 3:
         parts.append(f"There are {len(verdict.repairs) - 3} more such ways to leave out as few figures.")
     return " ".join(parts)

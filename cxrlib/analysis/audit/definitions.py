@@ -9,9 +9,6 @@ from cxrlib.analysis.audit.lattice import Range, meet, strips
 from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.table import Table
 
-FEWEST_ROWS = 3
-"""With fewer rows a column may fit another definition by chance, so none is renamed."""
-
 
 @dataclass(frozen=True)
 class Renamed:
@@ -50,7 +47,7 @@ def rename_columns(table: Table) -> tuple[dict[str, str], list[Renamed]]:
     """
     stated, fits = dict(table.columns), _fits(table)
     before, rows = fits(stated), len(table.rows)
-    if rows < FEWEST_ROWS or 2 * before >= rows:
+    if rows < 3 or 2 * before >= rows:  # with fewer rows a column may fit another definition by chance
         return stated, []
     for changed in (1, 2):
         tried = []

@@ -7,8 +7,6 @@ import pandas as pd
 
 from cxrlib.analysis.audit.table import Row, Table
 
-RELATIVE, DIFFERENCE = "relative change", "difference"
-
 
 @dataclass(frozen=True)
 class GainAudit:
@@ -40,8 +38,8 @@ def audit_gain(table: Table) -> GainAudit | None:
     chosen = [(header,) for header in full] + list(combinations(full, 2))
     references = [row for row in rows if column not in row.figures] or rows
     tried, lines = [], {}
-    for reference, headers, kind in product(references if printed else (), chosen, (RELATIVE, DIFFERENCE)):
-        if kind == DIFFERENCE or all(reference.figures[header].units > 0 for header in headers):
+    for reference, headers, kind in product(references if printed else (), chosen, ("relative change", "difference")):
+        if kind == "difference" or all(reference.figures[header].units > 0 for header in headers):
             text = f"{kind} of {'the mean of ' * (len(headers) > 1)}{' and '.join(headers)} over row {reference.number}"
             lines[text] = [_line(row, reference, headers, kind, column) for row in rows if row is not reference]
             tried.append((text, kind, sum(bool(line["fits"]) for line in lines[text]), printed))
@@ -56,7 +54,7 @@ def _line(row: Row, reference: Row, headers: tuple[str, ...], kind: str, column:
     mine, base = (float(sum(r.figures[h].value for h in headers)) / len(headers) for r in (row, reference))
     reach, slack = (float(sum(r.figures[h].half_unit for h in headers)) / len(headers) for r in (row, reference))
     ends = ((mine, base), (mine - reach, base + slack), (mine + reach, base - slack))
-    computed, low, high = (ours / theirs - 1 if kind == RELATIVE else ours - theirs for ours, theirs in ends)
+    computed, low, high = (ours / theirs - 1 if kind == "relative change" else ours - theirs for ours, theirs in ends)
     names: dict[str, object] = {"row": row.number, "label": row.label, "printed": float("nan")}
     fits = False
     if column in row.figures:

@@ -8,7 +8,7 @@ from itertools import combinations
 import pandas as pd
 
 from cxrlib.analysis import sentences
-from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE, Verdict, explain, judge
+from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, NOTE, POSSIBLE, Verdict, explain, judge
 from cxrlib.analysis.audit.definitions import Renamed, rename_columns
 from cxrlib.analysis.audit.gains import GainAudit, audit_gain
 from cxrlib.analysis.audit.lattice import count
@@ -17,8 +17,6 @@ from cxrlib.analysis.audit.search import explain_sizes, search_sizes
 from cxrlib.analysis.audit.table import Table
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import clopper_pearson
-
-NOTE = "note"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ from cxrlib.analysis.audit.quantities import QUANTITIES
 from cxrlib.analysis.audit.table import Row
 from cxrlib.errors import ParameterError
 
-LARGEST_SEARCH = 20_000_000
-"""Test-set sizes times numbers of true positives looked at in one search, at most (some seconds)."""
-
+LARGEST_SEARCH = 20_000_000  # sizes times numbers of true positives tried in one search, at most (some seconds)
 Span = tuple[int, int]
 
 

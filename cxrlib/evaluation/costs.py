@@ -79,12 +79,6 @@ def cost_curve(roc: Roc, steps: int = 201) -> pd.DataFrame:
     return pd.DataFrame({"pc": pc, "best": lines.min(axis=0), "trivial": np.minimum(pc, 1 - pc)})
 
 
-def bayes_threshold(cost_fn: float, cost_fp: float) -> float:
-    """The threshold on a calibrated probability at which both decisions cost the same: c_fp / (c_fp + c_fn)."""
-    _costs(cost_fn, cost_fp)
-    return cost_fp / (cost_fp + cost_fn)
-
-
 def weight_for(cost_fn: float, cost_fp: float, prevalence: float, trained_prevalence: float) -> float:
     """The beta that serves these costs at this prevalence, for a network trained at another prevalence.
 

@@ -110,7 +110,6 @@ def test_on_calibrated_probabilities_the_weight_asked_for_is_the_cheapest():
         assert shown["asked_beta"] == beta and shown["cost"] == pytest.approx(shown["best_cost"], abs=1e-6)
         other = costs.outlook(roc, trained, 30 * beta, prevalence, fn, fp)
         assert other["cost"] > shown["best_cost"] + 10
-    assert costs.bayes_threshold(5, 1) == pytest.approx(float(threshold.threshold(5)))
     assert costs.probability_cost(0.1, 5) == pytest.approx(0.5 / 1.4)
 
 
@@ -140,7 +139,7 @@ def test_temperature_is_found_again_and_is_scikit_learns():
     [
         (ParameterError, lambda: threshold.threshold(0)),
         (ParameterError, lambda: costs.decision_curve([0, 1], [0.5, 0.5], [1.0])),
-        (ParameterError, lambda: costs.bayes_threshold(0, 1)),
+        (ParameterError, lambda: costs.weight_for(0, 1, 0.5, 0.5)),
         (ParameterError, lambda: costs.expected_cost(1, 1, 1.5, 1, 1)),
         (DataError, lambda: costs.Roc.of([1, 1], [0.1, 0.2])),
         (DataError, lambda: calibration.fit_temperature([1, 1], [0.1, 0.2])),

@@ -92,7 +92,8 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
     """Run the chapter without its explanations under `values`; its page as HTML. Raises what the chapter raised on purpose."""
     import nbformat
     import papermill
-    from nbconvert import HTMLExporter
+    from docutils.core import publish_string
+    from myst_nb.docutils_ import Parser
 
     notebook = nbformat.read(project_root() / "chapters" / f"{CHAPTER}.ipynb", as_version=4)
     notebook.cells = [cell for cell in notebook.cells if BOOK_ONLY not in cell.metadata.get("tags", [])]
@@ -112,11 +113,12 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
     for cell in done.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, glued)
-    exporter = HTMLExporter(
-        exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True
-    )
-    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
-    page, _ = exporter.from_notebook_node(done)
+    settings = {
+        "nb_execution_mode": "off", "nb_remove_code_source": True, "nb_output_folder": str(scratch), "image_loading": "embed",
+        "output_encoding": "unicode", "report_level": 4, "_disable_config": True,
+    }  # fmt: skip
+    source, name = nbformat.writes(done), str(scratch / "done.ipynb")
+    page = publish_string(source, name, parser=Parser(), writer_name="html5", settings_overrides=settings)
     return str(page)
 
 

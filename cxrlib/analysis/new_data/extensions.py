@@ -69,7 +69,7 @@ def run_extension(name: str, folder: Path, scratch: Path, **parameters: Any) -> 
             return train_on(read_collection("clinic", scratch), save=False, **parameters)
         changes: dict[str, dict[str, Any]] = {
             "add_model": {"model": "small"},
-            "add_loss": {"loss": getattr(module, "LOSS", None)},
+            "add_loss": {"criterion": getattr(module, "LOSS", None)},
             "add_protocol": {"protocol": "unstopped"},
         }
         return train_on(folder, save=False, **(parameters | changes[name]))

@@ -66,17 +66,17 @@ def new_config(**parameters: Any) -> RunConfig:
 def train_on(
     data: str | Path | Collection,
     positive: str | None = None,
-    loss: nn.Module | None = None,
+    criterion: nn.Module | None = None,
     save: bool = True,
     **parameters: Any,
 ) -> NewRun:
     """Check a collection, divide it by patient, train under a config, test once, and keep the record in `results/local`.
 
-    `data`: as `data.readers.read_data` takes it, or a collection. `loss`: a module of logits [B, 2] and labels [B] in place
-    of the config's (such a run is not kept). Raises DataError where the data do not allow it, ParameterError, WeightsError.
+    `data`: as `data.readers.read_data` takes it, or a collection. `criterion`: a module of logits [B, 2] and labels [B] in
+    place of the config's loss (such a run is not kept). Raises DataError where the data do not allow it, ParameterError, WeightsError.
     """
     config = new_config(**parameters)
-    save = save and loss is None
+    save = save and criterion is None
     for folder in (cache_root(), runs_root(config)) if save else (cache_root(),):
         check_writable(folder)
     collection = data if isinstance(data, Collection) else read_data(data, positive=positive)
@@ -95,7 +95,7 @@ def train_on(
         "samples": digest({name: sorted(part.table["image_id"]) for name, part in parts.items()}),
         "weights": imagenet_digest(config.model) if imagenet else None,
     }
-    trained = train(config, samples, load_imagenet(config.model) if imagenet else None, loss)
+    trained = train(config, samples, load_imagenet(config.model) if imagenet else None, criterion)
     name = data.name if isinstance(data, Collection | Path) else Path(str(data)).name
     record = as_record(config, inputs, samples, trained, repeat_command(config, name, positive))
     if save:

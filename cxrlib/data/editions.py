@@ -64,16 +64,6 @@ class Edition:
         """Name and first 12 hexadecimal digits of the digest."""
         return f"{self.name} {self.digest[:12]}"
 
-    @property
-    def components(self) -> pd.Series:
-        """Component of each row of `images`."""
-        return self.images["component"]
-
-    @property
-    def repeats(self) -> pd.Series:
-        """Group of near-duplicates of each row of `images`."""
-        return self.images["repeat"]
-
     def require_images(self) -> None:
         """Raise DataError, with where to get them, if the images are not at hand."""
         if not self.has_images:

@@ -38,14 +38,14 @@ def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
     left.set_yticks(
         range(len(wide)), [shorten(text, 46, placeholder="…").replace(" + ", " +\n") for text in wide.index], fontsize=8
     )
-    left.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    left.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     table = sources.set_index("source")[list(LABELS)].sort_values(["covid", "non_covid"])
     table.rename(columns=name).plot.barh(
         color=[CLASS_COLOURS[label] for label in LABELS], width=0.75, ax=right, linewidth=0
     )
     right.set(xscale="symlog", xlabel="images", ylabel="", title="Label by source")
     right.tick_params(axis="y", labelsize=8)
-    right.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    right.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     figure.tight_layout()
     return figure
 

@@ -67,7 +67,7 @@ def train_segmenter(
     A fifth of the components is held out for the Dice coefficient. Loss: cross-entropy plus one minus the soft Dice; Adam,
     1e-3. Raises DataError where fewer than FEWEST images have masks.
     """
-    table = edition.images.assign(component=edition.components)
+    table = edition.images
     table = table[(table["modality"] == "X-ray") & ~table["component"].isin(set(without))]
     table = table[has_mask(table).astype(bool)].sort_values("image_id")
     table = table.sample(n=min(MOST, len(table)), random_state=seed).reset_index(drop=True)

@@ -3,7 +3,9 @@
 One declarative table; the readers' errors, `python -m cxrlib fetch` and the chapter on data sets all read it.
 """
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +18,9 @@ from cxrlib.paths import data_root
 class Publication:
     """One collection as published.
 
-    `images`: how many its publisher states (None: it changes between versions). `access`: what it takes to get it.
-    `folders`: where it may lie
-    under the data root, the first that holds a file or folder matching `marker` counts. `layout`: what lies
-    in it. `fetchable`: `python -m cxrlib fetch` can get it. `citation`: keys of the bibliography, with commas.
+    `access`: what it takes to get it. `fetchable`: `python -m cxrlib fetch` can get it. `folders`: where it may lie
+    under the data root, the first that holds a file or folder matching `marker` counts. `layout`: what lies in it.
+    `citation`: keys of the bibliography, with commas. `images`: how many its publisher states (None: it changes).
     """
 
     name: str
@@ -27,107 +28,20 @@ class Publication:
     publisher: str
     url: str
     licence: str
-    images: int | None
     access: str
     fetchable: bool
     folders: tuple[str, ...]
     marker: str
     layout: str
     citation: str
+    images: int | None = None
 
 
 CATALOGUE = {
-    publication.name: publication
-    for publication in (
-        Publication(
-            name="covidx_ray_5k",
-            title="COVIDX-Ray-5K",
-            publisher="Minaee et al., DeepCovid",
-            url="https://github.com/shervinmin/DeepCovid",
-            licence="COVID-19: per image, as in covid-chestxray-dataset; non-COVID: CheXpert research use agreement",
-            images=5071,
-            access="a link in the README; the negatives fall under CheXpert's agreement",
-            fetchable=False,
-            folders=(
-                "covidx_ray_5k",
-                *(f"covidx_ray_5k/{name}" for name in ("data", "data_covid5k", "data_upload_v3")),
-            ),
-            marker="train/covid",
-            layout="train/covid, train/non, test/covid and test/non, as in the archive that the repository's README links",
-            citation="minaee2020",
-        ),
-        Publication(
-            name="covid-chestxray-dataset",
-            title="COVID-ChestXray",
-            publisher="Cohen et al.",
-            url="https://github.com/ieee8023/covid-chestxray-dataset",
-            licence="per image, in the column license of metadata.csv; many state none",
-            images=None,
-            access="open",
-            fetchable=True,
-            folders=("covid-chestxray-dataset",),
-            marker="metadata.csv",
-            layout="metadata.csv beside the folders images and volumes, as in the repository",
-            citation="cohen2020",
-        ),
-        Publication(
-            name="CheXpert",
-            title="CheXpert",
-            publisher="Stanford ML Group",
-            url="https://stanfordmlgroup.github.io/competitions/chexpert/",
-            licence="Stanford University Dataset Research Use Agreement",
-            images=223_648,
-            access="registration and a use agreement",
-            fetchable=False,
-            folders=("CheXpert-v1.0-small", "CheXpert-v1.0"),
-            marker="train.csv",
-            layout="train.csv and valid.csv beside the folders train and valid, as in CheXpert-v1.0-small.zip",
-            citation="irvin2019",
-        ),
-        Publication(
-            name="COVIDx",
-            title="COVIDx",
-            publisher="Wang et al., COVID-Net",
-            url="https://github.com/lindawangg/COVID-Net/blob/master/docs/COVIDx.md",
-            licence="per source; see the publisher's documentation",
-            images=None,
-            access="a Kaggle account",
-            fetchable=False,
-            folders=("COVIDx",),
-            marker="train*.txt",
-            layout="one train*.txt and one test*.txt beside the folders train and test",
-            citation="wang2020covidnet",
-        ),
-        Publication(
-            name="ChestX-ray14",
-            title="NIH ChestX-ray14",
-            publisher="NIH Clinical Center",
-            url="https://nihcc.app.box.com/v/ChestXray-NIHCC",
-            licence="no restriction on use; attribution to the NIH Clinical Center required",
-            images=112_120,
-            access="open, by hand",
-            fetchable=False,
-            folders=("ChestX-ray14",),
-            marker="Data_Entry_2017*.csv",
-            layout="Data_Entry_2017.csv (or Data_Entry_2017_v2020.csv) beside the folder images or images_001 to images_012",
-            citation="wang2017chestxray14",
-        ),
-        Publication(
-            name="cxr-open",
-            title="open radiographs",
-            publisher="eight public collections",
-            url="https://github.com",
-            licence="per image, in the column licence of manifest.csv",
-            images=9960,
-            access="open",
-            fetchable=True,
-            folders=("cxr-open",),
-            marker="manifest.csv",
-            layout="manifest.csv beside the folder images",
-            citation="cohen2020,winther2020hannover,actualmed2020,wang2017chestxray14,kermany2018,jaeger2014",
-        ),
-    )
+    name: Publication(name, **{**entry, "folders": tuple(entry["folders"])})
+    for name, entry in tomllib.loads((files(__package__) / "catalogue.toml").read_text(encoding="utf-8")).items()
 }
+"""The published collections by name, from `catalogue.toml`."""
 
 
 def publication(name: str) -> Publication:

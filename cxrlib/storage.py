@@ -61,9 +61,12 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
         )
     if marker in held:
         try:
-            listed = json.loads((target / str(marker)).read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            listed = held
+            stated = json.loads((target / str(marker)).read_text(encoding="utf-8"))
+            listed = [str(name) for name in stated.get("files", held)]
+        except (OSError, ValueError, AttributeError, TypeError):
+            raise ParameterError(
+                f"{target / str(marker)} is damaged: name another folder, or remove this one."
+            ) from None
         strange = sorted(set(held).difference(listed, [marker]))
         if strange:
             raise ParameterError(

@@ -87,7 +87,7 @@ class Benchmark(Parameters):
     image_size: int = Field(64, ge=32, le=1024, description="pixels a side of the pictures in the walk-through")
 
 
-YourOwn = create_model(
+YourOwn = create_model(  # type: ignore[call-overload]
     "YourOwn",
     __base__=Parameters,
     __doc__="Chapter 11: other data. The parameters of a run, but for those that choose images of the study.",
@@ -107,7 +107,7 @@ YourOwn = create_model(
         name: (field.annotation, field)
         for name, field in RunParameters.model_fields.items()
         if name not in ("edition", "cohort", "licences")
-    },  # type: ignore[arg-type]
+    },
 )
 
 

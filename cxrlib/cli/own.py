@@ -108,11 +108,13 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
         if isinstance(kind, type) and issubclass(kind, CxrError):
             raise kind(error.evalue) from None
         raise
-    done.cells = [cell for cell in done.cells if "remove-cell" not in cell.metadata.get("tags", [])]
     glued = {name: text for cell in done.cells for name, text in _glued(cell)}
+    done.cells = [cell for cell in done.cells if "remove-cell" not in cell.metadata.get("tags", [])]
     for cell in done.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, glued)
+        else:
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
     settings = {
         "nb_execution_mode": "off", "nb_remove_code_source": True, "nb_output_folder": str(scratch), "image_loading": "embed",
         "output_encoding": "unicode", "report_level": 4, "_disable_config": True,

@@ -433,5 +433,6 @@ def test_no_input_ends_in_a_traceback_a_silent_loss_or_a_deletion(
     assert (precious / "mine.txt").read_text() == "mine"
     assert not faults, f"{len(faults)} of {sum(outcome.values()) + len(faults)}:\n" + "\n".join(faults)
     assert sum(outcome.values()) >= FEWEST[kind]
-    assert outcome["refused"] > 0
+    assert outcome["accepted"] > 0
+    assert kind == "images" or outcome["refused"] > 0
     record_property(kind, dict(outcome))

@@ -1,5 +1,6 @@
 """`python -m cxrlib`: commands are found, imported late, and fail with one line."""
 
+import resource
 import subprocess
 import sys
 from importlib import import_module
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cxrlib import __version__
-from cxrlib.__main__ import COMMANDS, main
+from cxrlib.cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -54,7 +55,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cxrlib.cli.fetch.main", interrupted)
-    assert __main__.main(["fetch"]) == 130
+    assert main(["fetch"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -67,6 +68,26 @@ def test_info_names_folders_editions_and_versions(phantom_env: Path, capsys: pyt
     assert __version__ in printed and "torch" in printed
 
 
-def test_fetch_does_not_load_torch() -> None:
-    code = "import sys; from cxrlib.__main__ import main; main(['fetch', '--list']); sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+def test_a_fault_of_the_program_is_told_from_an_error_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty(_: object) -> int:
+        raise KeyError("x")
+
+    monkeypatch.setattr("cxrlib.cli.fetch.main", faulty)
+    assert main(["fetch"]) == 70
+    assert "a fault of the program in 'fetch'" in capsys.readouterr().err
+
+
+def cpu_seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "cxrlib", *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in COMMANDS)], ids=lambda words: " ".join(words) or "all")
+def test_help_comes_at_once(arguments: tuple[str, ...]) -> None:
+    """In seconds of the processor, which other work on the machine does not stretch; the best of two."""
+    assert min(cpu_seconds(*arguments, "--help") for _ in range(2)) < 1

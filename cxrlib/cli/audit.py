@@ -2,9 +2,6 @@
 
 import argparse
 
-from cxrlib.analysis.audit.report import audit
-from cxrlib.analysis.audit.sums import check_sums, read_counts
-from cxrlib.analysis.audit.table import read_table
 from cxrlib.errors import ParameterError
 
 
@@ -22,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the audit and print it; 0 if nothing is impossible, 1 if something is."""
+    from cxrlib.analysis.audit.report import audit  # statsmodels: `--help` need not wait for it
+    from cxrlib.analysis.audit.sums import check_sums, read_counts
+    from cxrlib.analysis.audit.table import read_table
+
     if args.sums:
         if args.column or args.positives is not None or args.negatives is not None:
             raise ParameterError("--sums takes a table of counts alone: leave out --column and the sizes.")

@@ -3,9 +3,6 @@
 import argparse
 import json
 
-from cxrlib.data.check import check
-from cxrlib.data.readers import read_data
-
 STATUS = {"OK": 0, "warning": 3, "error": 1}
 """Exit status by the worst verdict; 2 is an error that the user must mend."""
 
@@ -30,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the report; the exit status of its worst verdict."""
+    from cxrlib.data.check import check  # scikit-learn and statsmodels: `--help` need not wait for them
+    from cxrlib.data.readers import read_data
+
     report = check(read_data(args.data, args.layout, args.positive))
     print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if args.json else report.to_text())
     return STATUS[report.worst]

@@ -1,0 +1,247 @@
+"""What is done to an image before a network sees it, and which side effects tell the classes apart?
+
+Tables from pixels are recorded (`recorded_analysis`); the others follow from generated files, from the augmentation's
+design, or from the images at hand.
+"""
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from cxrlib.analysis.datasets import sample_rows
+from cxrlib.analysis.sentences import percent
+from cxrlib.data.editions import Edition
+from cxrlib.images.augmentation import COPIES, ROTATIONS, augment, total_angles, variant_table
+from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, read_raw, resize
+from cxrlib.images.store import open_store
+from cxrlib.records.analyses import recorded_analysis
+from cxrlib.training.loaders import ArrayLoader
+
+STEPS = ("decoded", "min-max", "resized")
+RELEASED_BYTES = 256 * 256 * 3 * 8  # of an image in the released code: float64, three channels
+_NOT_TO_SHOW = r"\bND\b|not stated|no licence|no metadata|research purposes"  # licences under which none is drawn
+
+
+def answer(sharpness: pd.DataFrame, ranges: pd.DataFrame, size: int) -> str:
+    """The chapter's answer in two sentences."""
+    four = sharpness.loc[sharpness["resampled"] == 4, "sharpness"].median()
+    level = ranges.groupby("label")["mean level"].median()
+    return (
+        f"The steps are simple and are reproduced here with {RELEASED_BYTES / size**2:.0f} times fewer bytes an image, but scaling by two extreme "
+        f"pixels does not make images from different sources alike (median grey level {level['covid']:.2f} of COVID-19 images, "
+        f"{level['non_covid']:.2f} of others). The augmentation blurs: a copy rotated four times keeps {percent(four, 0)} of its original's "
+        "mean gradient, and since only COVID-19 images are augmented, the blur itself tells the classes apart."
+    )
+
+
+def examples(edition: Edition, per_class: int = 2, seed: int = 0) -> pd.DataFrame:
+    """Labelled X-rays to show, each from another source; rows of the image table.
+
+    Images whose licence does not clearly allow an altered copy to be shown are passed over, unless there is no other.
+    """
+    rows = sample_rows(edition, 5, seed)
+    free = rows[~rows["licence"].str.contains(_NOT_TO_SHOW, case=False, regex=True)]
+    rows = rows if free.empty else free
+    order = rows.assign(n=rows.groupby(["label", "source"]).cumcount()).sort_values(["n", "label"], kind="stable")
+    chosen = order.groupby("label").head(per_class).drop(columns="n")
+    return chosen.sort_values("label", kind="stable", ignore_index=True)
+
+
+def step_images(path: str, size: int) -> dict[str, np.ndarray]:
+    """One image after each step of `STEPS`: the first in the file's units, the others in [0, 1]."""
+    raw = read_raw(path)
+    scaled = min_max(raw)
+    return dict(zip(STEPS, (raw, scaled, resize(scaled, size)), strict=True))
+
+
+def step_table(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Size, type and range of each example after each step: image_id, source, step, pixels, dtype, min, mean, max."""
+    found = []
+    for row in rows.itertuples():
+        for step, image in step_images(str(row.path), size).items():
+            values = [float(value) for value in (image.min(), image.mean(), image.max())]
+            shape = f"{image.shape[1]} x {image.shape[0]}"
+            found.append((row.image_id, row.source, step, shape, str(image.dtype), *values))
+    return pd.DataFrame(found, columns=["image_id", "source", "step", "pixels", "dtype", "min", "mean", "max"])
+
+
+def full_range(image: np.ndarray) -> float:
+    """Largest value of an integer image's type; of a floating-point image, its own maximum."""
+    return float(np.iinfo(image.dtype).max) if image.dtype.kind in "ui" else float(image.max())
+
+
+@recorded_analysis("grey_ranges")
+def grey_ranges(edition: Edition, per_source: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Per sampled X-ray: source, label, `range used` (share of the file's range) and, after min-max, two more.
+
+    `1st to 99th percentile`: their span; `mean level`: the mean grey.
+    """
+    found = []
+    for row in sample_rows(edition, per_source, seed).itertuples():
+        raw = read_raw(str(row.path))
+        scaled = min_max(raw)
+        low, high = np.percentile(scaled, (1, 99))
+        used = (float(raw.max()) - float(raw.min())) / full_range(raw)
+        found.append((row.source, row.label, used, float(high - low), float(scaled.mean())))
+    return pd.DataFrame(found, columns=["source", "label", "range used", "1st to 99th percentile", "mean level"])
+
+
+@recorded_analysis("grey_before_after")
+def grey_before_after(edition: Edition, per_source: int = 20, seed: int = 0, bins: int = 64) -> pd.DataFrame:
+    """Mean histogram of each class before and after the per-image min-max: step, label, level, density.
+
+    Levels are shares of the file's full range (before) or of [0, 1] (after); each image has the same weight.
+    """
+    edges, rows = np.linspace(0, 1, bins + 1), sample_rows(edition, per_source, seed)
+    parts = []
+    for label, paths in rows.groupby("label")["path"]:
+        total = np.zeros((2, bins))
+        for raw in map(read_raw, paths):
+            steps = (raw / full_range(raw), min_max(raw))
+            total += [np.histogram(image, bins=edges, density=True)[0] for image in steps]
+        for step, density in zip(("before", "after"), total / len(paths), strict=True):
+            level = (edges[:-1] + edges[1:]) / 2
+            parts.append(pd.DataFrame({"step": step, "label": label, "level": level, "density": density}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@recorded_analysis("undecodable")
+def undecodable(edition: Edition, size: int = 64) -> pd.DataFrame:
+    """Images that the decoder quarantined, counted: collection, reason, images."""
+    quarantined = open_store(edition.images, size).quarantined
+    return quarantined.groupby(["collection", "reason"]).size().rename("images").reset_index()
+
+
+def left_out(edition: Edition, undecoded: pd.DataFrame) -> pd.DataFrame:
+    """Images that no training set can hold: stage (reader, decoder), collection, reason, images."""
+    by_reader = edition.excluded.groupby(["collection", "reason"]).size().rename("images").reset_index()
+    table = pd.concat([by_reader.assign(stage="reader"), undecoded.assign(stage="decoder")], ignore_index=True)
+    table = table.sort_values(["stage", "images"], ascending=False, ignore_index=True)
+    return table[["stage", "collection", "reason", "images"]]
+
+
+@recorded_analysis("dark_surround")
+def dark_surround(edition: Edition, size: int = 64) -> pd.DataFrame:
+    """How well a dark surround on all four sides tells CT slices from X-rays, for three strictnesses.
+
+    Columns: dark side (a side is dark where at least this share of its pixels lies below a tenth of the range), CT slices
+    found, X-rays flagged, CT slices, X-rays.
+    """
+    store = open_store(edition.images, size)
+    table = store.table[["image_id"]].merge(edition.images, on="image_id", validate="one_to_one")
+    ct, pixels = (table["modality"] == "CT").to_numpy(), store.pixels
+    sides = np.stack([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]])
+    least = (sides < 25.5).mean(axis=2).min(axis=0)  # dark share of the least dark side of each image
+    found = [(share, int((least >= share)[ct].sum()), int((least >= share)[~ct].sum())) for share in (0.25, 0.5, 0.75)]
+    counts = pd.DataFrame(found, columns=["dark side", "CT slices found", "X-rays flagged"])
+    return counts.assign(**{"CT slices": int(ct.sum()), "X-rays": int((~ct).sum())})
+
+
+def surround_sentence(table: pd.DataFrame) -> str:
+    """What `dark_surround` says, in one sentence."""
+    row = table.iloc[0]
+    if row["CT slices"] == 0:
+        return "The edition shown here holds no CT slice to try the rule on."
+    return (
+        f"At its most lenient the rule finds {row['CT slices found']:.0f} of the {row['CT slices']:.0f} CT slices "
+        f"and flags {row['X-rays flagged']:,.0f} of {row['X-rays']:,.0f} other images."
+    )
+
+
+@recorded_analysis("sharpness", tolerance=1e-4)
+def sharpness(edition: Edition, size: int = 256, images: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Mean gradient of each augmented variant over that of its original: image, variant, resampled (times), sharpness.
+
+    The gradient is measured on the central half of the image, away from the repeated edges; angles are random.
+    """
+    rows = sample_rows(edition, 5, seed).sample(frac=1, random_state=seed).head(images)
+    store = open_store(rows, size)
+    return sharpness_of(np.asarray(store.pixels), seed)
+
+
+def sharpness_of(pixels: np.ndarray, seed: int) -> pd.DataFrame:
+    """`sharpness` of images uint8 [N, S, S]."""
+    variants = augment(pixels, "random", seed).reshape(COPIES, *pixels.shape)
+    margin = pixels.shape[-1] // 4
+    centre = variants[:, :, margin:-margin, margin:-margin].astype(np.float32)
+    gradient = np.hypot(*np.gradient(centre, axis=(2, 3))).mean(axis=(2, 3), dtype=np.float64)
+    variant, image = np.indices(gradient.shape)
+    relative = (gradient / gradient[0]).ravel()
+    table = pd.DataFrame({"image": image.ravel(), "variant": variant.ravel(), "sharpness": relative})
+    return table.merge(variant_table()[["variant", "resampled"]], on="variant")
+
+
+def angle_table(count: int, seed: int) -> pd.DataFrame:
+    """Total rotation of each variant of `count` images under both readings: rotation, variant, image, angle (degrees)."""
+    variant, image = (index.ravel() for index in np.indices((COPIES, count)))
+    parts = [
+        pd.DataFrame({"rotation": r, "variant": variant, "image": image, "angle": total_angles(count, r, seed).ravel()})
+        for r in ROTATIONS
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def damage_table() -> pd.DataFrame:
+    """What becomes of files damaged on purpose, one noise image spoiled in several ways: file, outcome."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    png, jpeg = _encoded(noise, "PNG"), _encoded(noise, "JPEG")
+    files = {
+        "PNG, whole": png,
+        "PNG, second half missing": png[: len(png) // 2],
+        "JPEG, second half missing": jpeg[: len(jpeg) // 2],
+        "PNG, 400 bytes overwritten": png[:400] + bytes(400) + png[800:],
+        "text named .jpg": b"no image here",
+        "empty file": b"",
+        "one grey level": _encoded(np.full((96, 96), 7, np.uint8), "PNG"),
+        "a strip of one row": _encoded(noise.reshape(1, -1), "PNG"),
+    }
+    return pd.DataFrame([(name, _outcome(content)) for name, content in files.items()], columns=["file", "outcome"])
+
+
+def _encoded(image: np.ndarray, format: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format)
+    return buffer.getvalue()
+
+
+def _outcome(content: bytes) -> str:
+    try:
+        return f"accepted, {preprocess(decode(content), 64).shape[0]} px"
+    except QuarantineError as error:
+        return f"quarantined: {error.reason}"
+
+
+def storage_table(size: int, images: int) -> pd.DataFrame:
+    """Bytes of an image and of so many images, beside the released code's float64 arrays of three channels."""
+    rows = [("released code: float64, 3 channels, 256 px", RELEASED_BYTES)]
+    rows.append((f"here: uint8, 1 channel, {size} px", size**2))
+    table = pd.DataFrame(rows, columns=["format", "bytes an image"])
+    table["MiB an image"] = table["bytes an image"] / 2**20
+    return table.assign(**{"GiB in all": table["bytes an image"] * images / 2**30})
+
+
+def relative_speed(rows: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Images in the time that decoding one takes, by stage: stage, relative_speed; within seconds, of images at hand."""
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, CXR_CACHE=folder):
+        decoding = _seconds(lambda: open_store(rows, size)) / len(rows)
+        pixels = np.asarray(open_store(rows, size).pixels)
+    loader = ArrayLoader(np.resize(pixels, (512, size, size)), bs=64, shuffle=True)
+    stages = {
+        "decode a file into the store": decoding,
+        "make an augmented copy": _seconds(lambda: augment(pixels[:8], "random", 0)) / (COPIES * min(8, len(pixels))),
+        "take an image out of the store, in a batch": min(_seconds(lambda: list(loader)) for _ in range(3)) / 512,
+    }
+    return pd.DataFrame({"stage": list(stages), "relative_speed": [decoding / seconds for seconds in stages.values()]})
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -181,37 +181,26 @@ def detectable_difference(images: int, power: float = 0.8, alpha: float = 0.05) 
 
 
 def compare_sentence(
-    first: str,
-    second: str,
-    test: McNemar | DeLong,
-    images: str = "test images",
-    adjusted: float | None = None,
-    alpha: float = 0.05,
+    first: str, second: str, test: McNemar | DeLong, images: str = "test images", adjusted: float | None = None
 ) -> str:
     """One plain sentence on what `test` says about two classifiers called `first` and `second`.
 
-    images: what was compared, such as "COVID images"; adjusted: the p-value after Holm's correction, which then
-    decides.
+    images: what was compared, such as "COVID images"; adjusted: the p-value after Holm's correction, which then decides.
     """
-    decisive = test.pvalue if adjusted is None else adjusted
-    verdict = "tells them apart" if decisive <= alpha else "cannot tell them apart"
+    verdict = (
+        "distinguishes them" if (test.pvalue if adjusted is None else adjusted) <= 0.05 else "does not distinguish them"
+    )
     numbers = format_p(test.pvalue) + ("" if adjusted is None else f"; after Holm's correction {format_p(adjusted)}")
     if isinstance(test, DeLong):
         return (
             f"The AUROC is {test.first:.4f} with {first} and {test.second:.4f} with {second}, a difference of "
-            f"{test.difference:+.4f} ({test.level:.0%} interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test "
-            f"{verdict} ({numbers})."
+            f"{test.difference:+.4f} ({test.level:.0%} interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test {verdict} ({numbers})."
         )
-    discordant = test.first_only + test.second_only
-    if not discordant:
-        return (
-            f"On {test.pairs} {images}, {first} and {second} are right on the same ones, so nothing tells them apart."
-        )
-    needed = discordant_pairs_needed(alpha)
-    hint = f", and no split of fewer than {needed} such images could" if discordant < needed else ""
+    if not test.first_only + test.second_only:
+        return f"On {test.pairs} {images}, {first} and {second} are right on the same ones: nothing distinguishes them."
     return (
-        f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only "
-        f"with {second}: McNemar's exact test {verdict} ({numbers}){hint}."
+        f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only with {second}: "
+        f"McNemar's exact test {verdict} ({numbers})."
     )
 
 
@@ -219,9 +208,7 @@ def format_p(pvalue: float) -> str:
     """A p-value as text: two digits that count, "p < 0.001" below that, "p undefined" for NaN."""
     if not np.isfinite(pvalue):
         return "p undefined"
-    if pvalue < 0.001:
-        return "p < 0.001"
-    return f"p = {pvalue:.3f}" if pvalue < 0.1 else f"p = {pvalue:.2f}"
+    return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}" if pvalue < 0.1 else f"p = {pvalue:.2f}"
 
 
 def _discordance_pvalue(one: int, two: int) -> float:

@@ -1,7 +1,7 @@
 """The paper's claims as matched comparisons, read in the same way from its printed Table II and from our records."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from cxrlib.records.record import Record
 AS_PRINTED = "as printed"  # the origin of the paper's own figures, beside the protocols of our records
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Claim:
     """One claim of the paper: `treated` against `control` in `field`, and the sign it gives `metric`."""
 
@@ -27,7 +27,7 @@ class Claim:
     control: Any
     metric: str
     sign: int  # +1: the claim says treated is higher; -1: lower; 0: about the same
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 CLAIMS = (
@@ -62,8 +62,8 @@ def differences(records: Sequence[Record]) -> pd.DataFrame:
                 )
             )
         ours = matched_pairs([r for r in records if _holds(r.config, claim)], claim.field, claim.treated, claim.control)
-        for (one, _), difference in zip(ours.pairs, ours.differences(claim.metric), strict=True):
-            rows.append((claim.name, claim.metric, one.config.protocol, one.config.model, difference))
+        for (record, _), difference in zip(ours.pairs, ours.differences(claim.metric), strict=True):
+            rows.append((claim.name, claim.metric, record.config.protocol, record.config.model, difference))
     return pd.DataFrame(rows, columns=["claim", "metric", "origin", "model", "difference"])
 
 

@@ -164,10 +164,9 @@ class Study:
         for sentence in aside:
             display(Markdown(f"**Set aside:** {sentence}"))
         found = [record for record in found if record.inputs["data"] == self.open.digest]
-        profiles = [record.config.profile for record in found]
         profile = getattr(self.parameters, "profile", "auto")
         if profile == "auto" or self.chapter == "05_experiments":
-            profile = max(("cpu", "full"), key=profiles.count)
+            profile = max(("cpu", "full"), key=lambda name: sum(record.config.profile == name for record in found))
         return [record for record in found if record.config.profile == profile]
 
     @property

@@ -10,7 +10,7 @@ from cxrlib.data.readers.catalogue import CATALOGUE, locate
 from cxrlib.networks.weights import imagenet_at_hand
 from cxrlib.paths import cache_root, data_root, results_root, weights_root
 from cxrlib.records.provenance import code_revision, machine, versions
-from cxrlib.training.precision import best_device, compute_dtype
+from cxrlib.training.precision import best_device, hardware_precision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def report() -> dict[str, dict[str, str]]:
         "collections": {name: status(name) for name in CATALOGUE},
         "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
         "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
-        "machine": {"device": machine(device), "arithmetic": str(compute_dtype(device)).removeprefix("torch.")},
+        "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
         "versions": {"cxrlib": f"{__version__} ({code_revision()[:12]})"}
         | {k: v for k, v in versions().items() if k != "cxrlib"},
     }

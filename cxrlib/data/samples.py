@@ -59,8 +59,8 @@ class RunSamples:
 
     def change_pixels(self, change: Callable[[np.ndarray], np.ndarray]) -> "RunSamples":
         """The same samples with `change` applied to the pixels of every part."""
-        parts = (replace(part, pixels=change(part.pixels)) for part in (self.train, self.valid, self.test))
-        return RunSamples(*parts, self.left_out)
+        train, valid, test = (replace(part, pixels=change(part.pixels)) for part in (self.train, self.valid, self.test))
+        return RunSamples(train, valid, test, self.left_out)
 
 
 def train_valid_split(samples: Samples, config: RunConfig, augmented: bool) -> tuple[Samples, Samples]:

@@ -21,7 +21,7 @@ import torch
 from cxrlib.errors import RecordError
 from cxrlib.paths import results_root
 from cxrlib.records.provenance import code_digest, code_revision, machine, versions
-from cxrlib.storage import atomic_path, digest, file_digest
+from cxrlib.storage import atomic_path, file_digest
 
 DIGITS = 9  # significant digits of the committed tables
 
@@ -29,9 +29,12 @@ DIGITS = 9  # significant digits of the committed tables
 class HasImages(Protocol):
     """What an analysis asks of an edition."""
 
-    name: str
-    digest: str
-    has_images: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def has_images(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,6 @@ def differences(analysis: Analysis, edition: HasImages) -> str:
             row = int(np.flatnonzero(~close)[0])
             return f"column {column}, row {row}: {other.iloc[row]} instead of {one.iloc[row]}"
     return ""
-
-
-def analysis_digest(name: str) -> str:
-    """Digest of an analysis's committed table, for a page's inputs; empty where there is none."""
-    stored = _stored(ANALYSES[name])
-    return "" if stored is None else digest(stored["table_sha256"])
 
 
 def _folder() -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> N
 def glue_all(values: Mapping[str, Any]) -> None:
     """Give every value its name for `{glue:text}` in the prose, without displaying it."""
     for name, value in values.items():
-        glue(name, value, display=False)
+        glue(name, value.item() if isinstance(value, np.generic) else value, display=False)
 
 
 def show_table(

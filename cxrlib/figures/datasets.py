@@ -9,13 +9,11 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-from cxrlib.analysis.datasets import PER_SOURCE, sample_rows
 from cxrlib.data.cohorts import COHORTS
-from cxrlib.data.editions import Edition
 from cxrlib.data.schema import LABELS
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.images.hashing import THRESHOLD
-from cxrlib.images.store import ImageStore, open_store
+from cxrlib.images.store import ImageStore
 from cxrlib.names import name
 
 _KINDS = {"linked by the publisher": PALETTE["green"], "same patient": PALETTE["orange"], "unlinked": PALETTE["grey"]}
@@ -48,11 +46,6 @@ def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
     right.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     figure.tight_layout()
     return figure
-
-
-def open_images(edition: Edition, size: int, seed: int = 0, per_source: int = PER_SOURCE) -> ImageStore:
-    """The edition's image store; of generated images only `per_source` of each class and source."""
-    return open_store(sample_rows(edition, per_source, seed) if edition.name == "phantom" else edition.images, size)
 
 
 def plot_samples(rows: pd.DataFrame, store: ImageStore) -> Figure:

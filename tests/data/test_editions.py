@@ -154,7 +154,7 @@ def test_the_open_edition_is_read_without_its_images(phantom_env):
     assert not edition.has_images and edition.images["phash"].notna().all()
     assert edition.digest == OPEN_DIGEST
     assert edition.images["component"].nunique() > edition.images["patient_id"].nunique()
-    assert not (phantom_env / "cache").exists() or not any((phantom_env / "cache").iterdir()), "no pixel was needed"
+    assert not (phantom_env / "cache" / "hashes").exists(), "no pixel was needed"
     assert load_edition().name == "phantom", "auto asks for images"
     with pytest.raises(DataError, match="fetch cxr-open"):
         edition.require_images()

@@ -78,15 +78,15 @@ def check_metrics(predictions: pd.DataFrame, metrics: Mapping[str, Any]) -> None
         "valid": (valid, 0.5),
     }
     for name, (part, at) in parts.items():
-        columns = (part[column].to_numpy() for column in ("label", "probability", "logit"))
-        for key, value in point_values(*columns, threshold=at).items():
+        labels, probabilities, logits = (part[column].to_numpy() for column in ("label", "probability", "logit"))
+        for key, value in point_values(labels, probabilities, logits, at).items():
             stated = metrics[name][key]
             same = stated == value if value is None or stated is None else abs(stated - value) <= TOLERANCE
             if not same:
                 raise RecordError(f"{name} {key} is stated as {stated} but the predictions give {value}")
-    columns = [test[name].to_numpy() for name in ("label", "logit", "source", "component")]
+    label, logit, source, group = (test[name].to_numpy() for name in ("label", "logit", "source", "component"))
     for name, function in (("within_source", within_source), ("source_among_negatives", source_among_negatives)):
-        value, stated = function(*columns, draws=1)["value"], metrics[name]["value"]
+        value, stated = function(label, logit, source, group, draws=1)["value"], metrics[name]["value"]
         if (value is None) != (stated is None) or (value is not None and abs(stated - value) > TOLERANCE):
             raise RecordError(f"{name} is stated as {stated} but the predictions give {value}")
     if metrics["degenerate"] != degenerate(test, metrics["test"]):

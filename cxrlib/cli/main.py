@@ -14,12 +14,12 @@ COMMANDS = {
     "info": ("cxrlib.cli.info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.training.study", "list, plan and run the grid of configurations"),
     "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
-    "import-records": ("cxrlib.records.merge", "merge records that another machine has made"),
+    "import-records": ("cxrlib.cli.import_records", "merge records that another machine has made"),
     "check": ("cxrlib.cli.check", "what is wrong with a collection before anything is trained on it"),
     "own": ("cxrlib.cli.own", "train on a folder of your own and write a report on it"),
-    "splits": ("cxrlib.analysis.benchmark.splits", "the benchmark's training, validation and test images as a table"),
-    "predict": ("cxrlib.analysis.benchmark.predict", "predict a folder of images with a trained network"),
-    "score": ("cxrlib.analysis.benchmark.score", "score predictions against a split, beside the recorded networks"),
+    "splits": ("cxrlib.cli.splits", "the benchmark's training, validation and test images as a table"),
+    "predict": ("cxrlib.cli.predict", "predict a folder of images with a trained network"),
+    "score": ("cxrlib.cli.score", "score predictions against a split, beside the recorded networks"),
     "audit": ("cxrlib.cli.audit", "what in a printed table of results cannot be true"),
 }
 """Name of each command: its module and its one line of help."""

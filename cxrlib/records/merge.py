@@ -73,11 +73,6 @@ def import_records(path: Path) -> Merged:
     return merged
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m cxrlib import-records`."""
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="records.zip from another machine")
-
-
 def main(arguments: argparse.Namespace) -> int:
     """Run `python -m cxrlib import-records`; returns 1 if a record was refused."""
     refused = 0

@@ -98,33 +98,6 @@ def write_images(split: pd.DataFrame, edition: Edition, folder: Path, size: int)
     return split.assign(path=[(folder.name / file).as_posix() for file in files])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m cxrlib splits`."""
-    parser.description = (
-        "Write which image trains, validates and tests as a CSV table; the open edition's needs no image."
-    )
-    parser.add_argument(
-        "--protocol", default="clean", help="clean, paper or released, or one with overrides (default: clean)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="draw_seed, of the images drawn and of the split (default: 0)"
-    )
-    parser.add_argument(
-        "--cohort", default="combined", choices=COHORTS, help="row of Table I to train on (default: combined)"
-    )
-    parser.add_argument(
-        "--edition", default="open", choices=("auto", "original", "open", "phantom"), help="default: open"
-    )
-    parser.add_argument(
-        "--licences", default="any", help="licences you accept, comma-separated parts of their names, or any"
-    )
-    parser.add_argument(
-        "--images", type=Path, metavar="FOLDER", help="also write each image as a grey PNG, beside the table"
-    )
-    parser.add_argument("--size", type=int, default=64, help="pixels a side of those (default: 64)")
-    parser.add_argument("--out", type=Path, default=Path("split.csv"), help="file to write (default: split.csv)")
-
-
 def main(args: argparse.Namespace) -> int:
     """Write the table, and with --images the pictures; 0."""
     if args.seed < 0 or not 32 <= args.size <= 1024:

@@ -32,11 +32,11 @@ _NOT_TO_SHOW = r"\bND\b|not stated|no licence|no metadata|research purposes"  # 
 def answer(sharpness: pd.DataFrame, ranges: pd.DataFrame, size: int) -> str:
     """The chapter's answer in two sentences."""
     four = sharpness.loc[sharpness["resampled"] == 4, "sharpness"].median()
-    level = ranges.groupby("label")["mean level"].median()
+    level = ranges.groupby("source")["mean level"].median()
     return (
         f"The steps are simple and are reproduced here with {RELEASED_BYTES / size**2:.0f} times fewer bytes an image, but scaling by two extreme "
-        f"pixels does not make images from different sources alike (median grey level {level['covid']:.2f} of COVID-19 images, "
-        f"{level['non_covid']:.2f} of others). The augmentation blurs: a copy rotated four times keeps {percent(four, 0)} of its original's "
+        f"pixels does not make images from different sources alike: the median grey level of a source lies between {level.min():.2f} and "
+        f"{level.max():.2f}. The augmentation blurs: a copy rotated four times keeps {percent(four, 0)} of its original's "
         "mean gradient, and since only COVID-19 images are augmented, the blur itself tells the classes apart."
     )
 

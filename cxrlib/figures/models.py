@@ -7,6 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from torch import nn
 
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR
 from cxrlib.names import name
@@ -31,6 +32,7 @@ def block_table() -> pd.DataFrame:
         for depth, layers in enumerate(rows):
             for layer in layers:
                 c = block.get_submodule(layer)
+                assert isinstance(c, nn.Conv2d)
                 parameters = sum(weight.numel() for weight in c.parameters())
                 found.append(
                     (model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, parameters)
@@ -93,7 +95,9 @@ def plot_parameters(table: pd.DataFrame) -> Figure:
         left += wide[part].to_numpy() / 1e6
     for claim in PAPER_COUNTS[:2]:
         label = "as printed" if claim is PAPER_COUNTS[0] else None
-        axis.plot(claim.count / 1e6, f"{claim.what}, released head", "x", color=PAPER_COLOUR, ms=9, mew=2, label=label)
+        axis.plot(
+            claim.printed / 1e6, f"{claim.what}, released head", "x", color=PAPER_COLOUR, ms=9, mew=2, label=label
+        )
     axis.invert_yaxis()
     axis.set(xlabel="trainable parameters, millions")
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

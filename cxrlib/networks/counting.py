@@ -18,7 +18,7 @@ class PaperCount(NamedTuple):
     """A number of trainable parameters as the paper prints it, rounded to `unit`, and the networks it may speak of."""
 
     what: str
-    count: int
+    printed: int
     unit: int
     models: tuple[str, ...]
 

@@ -58,10 +58,8 @@ def _through(layer: nn.Module, field: Field) -> Field:
         return field
     if not isinstance(layer, _LOCAL):
         raise ValueError(f"{type(layer).__name__} has no receptive field of its own: pass the layers before it")
-    kernel, stride, padding, rate = (
-        size[0] if isinstance(size, tuple) else size  # all kernels here are square
-        for size in (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
-    )
+    sizes = (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
+    kernel, stride, padding, rate = (int(size[0] if isinstance(size, tuple) else size) for size in sizes)  # all square
     span = (kernel - 1) * rate * field.stride
     return Field(field.size + span, field.stride * stride, field.low - padding * field.stride)
 

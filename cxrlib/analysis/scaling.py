@@ -19,6 +19,7 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
     rows = [
         {
             "model": record.config.model,
+            "recipe": record.config.recipe,
             "image_size": record.config.image_size,
             "machine": f"{record.machine}, {record.config.precision}",
             "seconds": float(record.provenance["wall_s"]),
@@ -28,13 +29,13 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
         }
         for record in records
     ]
-    columns = ("model", "image_size", "machine", "seconds", "epochs", "images_per_s", "peak_memory_mib")
+    columns = ("model", "recipe", "image_size", "machine", "seconds", "epochs", "images_per_s", "peak_memory_mib")
     return pd.DataFrame(rows, columns=list(columns))
 
 
 def by_network(table: pd.DataFrame) -> pd.DataFrame:
     """`costs` by machine, network and size: number of cells, seconds (median, shortest, longest), speed, memory."""
-    grouped = table.groupby(["machine", "model", "image_size"])
+    grouped = table.groupby(["machine", "model", "recipe", "image_size"])
     return grouped.agg(
         cells=("seconds", "size"),
         seconds=("seconds", "median"),
@@ -49,17 +50,20 @@ def plan(cells: Sequence[Cell], records: Sequence[Record]) -> pd.DataFrame:
     """A row a cell of the grid: part, what identifies it, whether it is recorded, and its seconds.
 
     A cell is recorded if a record has its config, of whatever precision. Its `seconds` are the record's own; for a missing
-    cell the median of its network at its size, else of its network scaled by the number of pixels, else NaN.
+    cell the median of its network under its recipe at its size, else scaled by the number of pixels, else NaN.
     """
     found = {_identity(record.config): float(record.provenance["wall_s"]) for record in records}
     measured = costs(records)
-    known = measured.groupby(["model", "image_size"])["seconds"].median()
-    a_pixel = (measured["seconds"] / measured["image_size"] ** 2).groupby(measured["model"]).median()
+    known = measured.groupby(["model", "recipe", "image_size"])["seconds"].median()
+    a_pixel = (
+        (measured["seconds"] / measured["image_size"] ** 2).groupby([measured["model"], measured["recipe"]]).median()
+    )
     shown = ("cohort", "model", "head", "pretraining", "protocol", "beta", "loss", "image_size", "draw_seed", "seed")
     rows = []
     for cell in cells:
         config = cell.config
-        seconds = known.get((config.model, config.image_size), a_pixel.get(config.model, np.nan) * config.image_size**2)
+        kind = (config.model, config.recipe)
+        seconds = known.get((*kind, config.image_size), a_pixel.get(kind, np.nan) * config.image_size**2)
         own = found.get(_identity(config))
         settings = {field: getattr(config, field) for field in shown}
         rows.append({"part": cell.part, **settings, "recorded": own is not None, "seconds": own or float(seconds)})
@@ -105,14 +109,14 @@ def answer(planned: pd.DataFrame, measured: pd.DataFrame) -> str:
     if measured.empty:
         return f"The grid has {len(planned):,} cells. None is recorded, so its cost is not known."
     left = planned[~planned["recorded"]]
-    medians = measured.groupby("model")["seconds"].median().sort_values()
+    medians = measured[measured["recipe"] == "paper"].groupby("model")["seconds"].median().sort_values()
     each = [f"{seconds / 60:.1f} minutes for {name(model)}" for model, seconds in medians.items()]
     total, unknown = planned["seconds"].sum() / 3600, int(left["seconds"].isna().sum())
     return (
         f"The whole study is {len(planned):,} cells and about {total:.0f} hours of one worker "
         f"({', '.join(sorted(set(measured['machine'])))}), of which {len(planned) - len(left):,} cells are recorded"
         + (f", not counting {sentences.count(unknown, 'cell')} of networks without a record" if unknown else "")
-        + f". The median cell takes {sentences.listed(each)}; cells depend on nothing but a pretraining, so n workers take an n-th of the time."
+        + f". The median cell takes {sentences.listed(each)}; n workers take an n-th of the time, down to the longest chain."
     )
 
 

@@ -152,6 +152,7 @@ def test_the_baseline_sees_what_thumbnails_show_and_no_more() -> None:
     assert 0.2 < auroc(noise.astype(np.uint8)) < 0.8
 
 
+@pytest.mark.slow
 def test_the_report_is_the_chapter_without_its_explanations(
     clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_disk_that_fills_up_at_the_end_loses_no_record(
     assert load_record(tmp_path / "unsaved" / run.record.key).metrics == run.record.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"beta": None}, {"loss": "focal", "beta": None}, {"preparation": "equalised"}])
 def test_a_recorded_command_repeats_its_record(changes: dict[str, object], run: NewRun, planted: Path) -> None:
     first = train_on(planted, **(FAST | changes)).record

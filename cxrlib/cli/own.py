@@ -131,7 +131,7 @@ def _glued(cell: Any) -> list[tuple[str, str]]:
         name = output.get("metadata", {}).get("scrapbook", {}).get("name", "")
         if name:
             text = next(iter(output["data"].values())) if output.get("data") else ""
-            found.append((name.split("__")[-1], str(text).strip("'")))
+            found.append((name.split("__")[-1], str(text).strip("'\"")))
     return found
 
 

@@ -163,12 +163,6 @@ def test_without_records_every_sentence_says_so():
     assert "No ranking is recorded" in powered.ranking_sentence(empty)
 
 
-def test_sign_flips_are_exact_and_need_two_pairs():
-    assert powered.sign_flip_p([0.1] * 10) == pytest.approx(2 / 2**10)
-    assert powered.sign_flip_p([0.1, -0.1, 0.1, -0.1]) == 1
-    assert np.isnan(powered.sign_flip_p([0.1]))
-
-
 def test_runs_that_share_images_are_not_counted_as_independent():
     rng = np.random.default_rng(0)
     right = rng.random(100) < 0.7

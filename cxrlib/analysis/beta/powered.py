@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test
 
 from cxrlib.analysis.beta.experiment import scores_of
 from cxrlib.analysis.beta.resampling import Bootstrap, Run, interval_of, rates
@@ -20,7 +19,7 @@ from cxrlib.analysis.beta.threshold import moved
 from cxrlib.analysis.pairs import Pair, matched_pairs, value
 from cxrlib.analysis.sentences import count, interval, listed, percent, signed
 from cxrlib.config import IDENTITY
-from cxrlib.evaluation.comparison import holm
+from cxrlib.evaluation.comparison import holm, sign_flip
 from cxrlib.evaluation.ranking import Floats
 from cxrlib.names import beta_text, name
 from cxrlib.protocols import PROTOCOLS
@@ -127,16 +126,6 @@ def powered(records: Sequence[Record], draws: int = 300) -> Powered:
     return Powered(pd.DataFrame(runs, columns=list(RUNS)), table, len(found) - len(sound), aside, identical)
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p-value of a mean paired difference by flipping signs, exact up to 14 pairs; NaN for fewer than two."""
-    if len(differences) < 2:
-        return float("nan")
-    mean = lambda d, axis: d.mean(axis=axis)  # noqa: E731
-    return float(
-        permutation_test((np.asarray(differences),), mean, permutation_type="samples", n_resamples=2**14, rng=0).pvalue
-    )
-
-
 class _Tests:
     """The test predictions of one protocol's runs, with every metric in every draw of one bootstrap."""
 
@@ -180,7 +169,7 @@ class _Tests:
         rows = []
         for metric, of_runs in values.items():
             found, band = self.boot.estimate(of_runs), _band(noise.get(metric, []))
-            p = float("nan") if metric == "changed" else sign_flip_p([drawn[0] for drawn in of_runs.values()])
+            p = float("nan") if metric == "changed" else sign_flip([drawn[0] for drawn in of_runs.values()])
             rows.append({"metric": metric, **dict(zip(EFFECTS[4:7], found, strict=True)), "noise": band, "p": p})
         if plain:
             disagree = self.boot.mean({run: found[1] for run, found in plain.items()})

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torchvision.models import mobilenet_v3_small
+from torchvision.models import resnet18
 
 torch.manual_seed(0)
 table = pd.read_csv(sys.argv[1])
@@ -20,10 +20,10 @@ pixels = np.stack([np.asarray(Image.open(Path(sys.argv[1]).parent / path)) for p
 x = torch.from_numpy(pixels)[:, None].float().div(255).expand(-1, 3, -1, -1)
 y = torch.tensor(table["label"].to_numpy(), dtype=torch.float32)
 train = torch.tensor(np.flatnonzero(table["split"] == "train"))
-network = mobilenet_v3_small(num_classes=1)
+network = resnet18(num_classes=1)
 adam = torch.optim.Adam(network.parameters(), 1e-3)
 weight = (1 - y[train].mean()) / y[train].mean()
-for _ in range(3):
+for _ in range(5):
     for batch in train[torch.randperm(len(train))].split(32):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             network(x[batch])[:, 0], y[batch], pos_weight=weight

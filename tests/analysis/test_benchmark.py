@@ -17,7 +17,7 @@ from cxrlib.analysis.benchmark.splits import COLUMNS, split_table
 from cxrlib.analysis.benchmark.submissions import read_card, score_submissions
 from cxrlib.cli.main import main
 from cxrlib.data.editions import load_edition
-from cxrlib.data.samples import run_samples
+from cxrlib.data.selection import run_samples
 from cxrlib.errors import DataError, ParameterError, WeightsError
 from cxrlib.records.record import Record, run_folder
 from cxrlib.training.configure import run_config
@@ -160,7 +160,7 @@ def test_from_splits_to_score_by_command(record: Record, tmp_path: Path, capsys:
     assert len(found) == len(pd.read_csv(split))
     np.testing.assert_allclose(found.loc[expected.index, "logit"], expected["logit"], atol=1e-5)
     assert main(["score", out, record.key, "--split", split, "--report", report]) == 0
-    assert "within one source" in capsys.readouterr().out
+    assert "test images; " in capsys.readouterr().out
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert record.metrics in metrics.values()
     assert main(["score", str(tmp_path / "no.csv"), "--split", split]) == 2

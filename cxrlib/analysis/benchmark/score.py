@@ -181,11 +181,17 @@ def paired_tests(first: Score, second: Score) -> pd.DataFrame:
 def summary_sentence(scored: Score, records: Sequence[Record]) -> str:
     """What a set of predictions reaches, and where it stands among the recorded networks."""
     test, inside, source = (scored.metrics[key] for key in ("test", "within_source", "source_among_negatives"))
-    text = (
-        f"{scored.name}: AUROC {estimate(test['auroc'], test['auroc_low'], test['auroc_high'])} on {test['n']:,} test images, "
-        f"{estimate(inside['value'], inside['low'], inside['high'])} within one source; it tells COVID-19's sources among "
-        f"negatives with {estimate(source['value'], source['low'], source['high'])}."
+    text = f"{scored.name}: AUROC {estimate(test['auroc'], test['auroc_low'], test['auroc_high'])} on {test['n']:,} test images; "
+    text += (
+        "no source has both classes"
+        if inside["value"] is None
+        else f"{estimate(inside['value'], inside['low'], inside['high'])} within one source"
     )
+    if source["value"] is not None:
+        text += (
+            f", and {estimate(source['value'], source['low'], source['high'])} for COVID-19's sources among negatives"
+        )
+    text += "."
     if not records:
         return f"{text} No recorded network was tested on these images."
     below = sum(record.metrics["test"]["auroc"] < test["auroc"] for record in records)

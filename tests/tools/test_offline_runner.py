@@ -299,7 +299,7 @@ def edit(change: Callable[[dict[str, Any]], None]) -> Callable[[bytes], bytes]:
     [
         ("record.json", edit(lambda r: r["config"].update(beta=0.5)), "not the one listed", "another run's config"),
         ("record.json", edit(lambda r: r["metrics"]["test"].update(bacc=0.9)), "not the one listed", "predictions"),
-        ("record.json", edit(lambda r: r["metrics"]["test"].update(auroc_low=0.9)), "not the one listed", "predictions"),
+        ("record.json", edit(lambda r: r["metrics"]["test"].update(auroc_high=0.99)), "not the one listed", "predictions"),
         ("record.json", edit(lambda r: r["provenance"].pop("machine")), "not the one listed", "lacks machine"),
         ("record.json", edit(lambda r: r["provenance"].update(machine="another")), "not the one listed", ""),
         ("record.json", edit(lambda r: r.update(format=2)), "not the one listed", "format"),

@@ -11,10 +11,12 @@ from benchmarks import bench
 from cxrlib.paths import project_root
 from cxrlib.records.record import load_record
 from cxrlib.training.configure import run_config
+from cxrlib.training.configure import run_config
 
 SMALL = {"model": "squeezenet", "pretraining": "none", "image_size": "32", "epochs": "1", "train_limit": "128"}
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_a_run_on_real_radiographs_trains_tests_and_leaves_a_record(real_data, tmp_path):
     places = {"CXR_RESULTS": str(tmp_path / "results"), "CXR_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
@@ -52,6 +54,7 @@ def test_a_run_on_real_radiographs_trains_tests_and_leaves_a_record(real_data, t
     assert record.key in html and "open edition" in html
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_loop_step_and_store(phantom_env):
     config = run_config(
         edition="phantom", model="squeezenet", pretraining="none", image_size=32, batch_size=8, protocol="released"

@@ -13,6 +13,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
+@pytest.mark.slow
 def test_the_small_grid_through_slurm_gives_the_table_it_gives_without():
     absent = [name for name in DAEMONS if shutil.which(name, path=SEARCH) is None]
     if os.environ.get("CXR_SLURM_TEST") != "1":

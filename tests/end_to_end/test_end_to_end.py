@@ -11,7 +11,6 @@ from benchmarks import bench
 from cxrlib.paths import project_root
 from cxrlib.records.record import load_record
 from cxrlib.training.configure import run_config
-from cxrlib.training.configure import run_config
 
 SMALL = {"model": "squeezenet", "pretraining": "none", "image_size": "32", "epochs": "1", "train_limit": "128"}
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.pairs import Pairs, matched_pairs, repeated, value
+from cxrlib.analysis.pairs import Pairs, difference_table, matched_pairs, repeated
 from cxrlib.analysis.sentences import count, signed
-from cxrlib.names import beta_text, name
+from cxrlib.names import name
 from cxrlib.records.record import Record
 
 METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
@@ -46,42 +46,30 @@ def pairs_by_contrast(records: Sequence[Record]) -> dict[str, Pairs]:
 
 
 def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
-    """One row a pair and metric: contrast, model, pretraining, protocol, draw_seed, seed, metric, difference."""
-    rows = [
-        {
-            "contrast": contrast,
-            **{
-                field: getattr(one.config, field) for field in ("model", "pretraining", "protocol", "draw_seed", "seed")
-            },
-            "beta": beta_text(one.config.beta),
-            "metric": metric,
-            "difference": value(one, metric) - value(other, metric),
-        }
-        for contrast, pairs in found.items()
-        for one, other in pairs.pairs
-        for metric in METRICS
-    ]
-    columns = ["contrast", "model", "pretraining", "protocol", "draw_seed", "seed", "beta", "metric", "difference"]
-    return pd.DataFrame(rows, columns=columns)
+    """One row a pair and metric of every contrast: contrast and the columns of `Pairs.table`."""
+    return pd.concat(
+        [pairs.table(METRICS).assign(contrast=contrast) for contrast, pairs in found.items()], ignore_index=True
+    )
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
-    """Every contrast and metric that has a pair: pairs, left out, identical, mean difference, range, higher, lower.
+    """Every contrast and metric that has a pair: pairs, degenerate, identical, mean difference, range, higher, lower.
 
     `degenerate`: pairs left out because a network learned nothing; `identical`: pairs whose two runs are the same run, bit
     for bit, so that the choice changed nothing.
     """
-    rows = []
-    for (contrast, metric), part in differences.groupby(["contrast", "metric"], sort=False):
-        d, pairs = part["difference"].to_numpy(float), found[contrast]
-        rows.append(
-            {
-                "contrast": contrast, "metric": name(metric), "pairs": len(d), "degenerate": pairs.degenerate,
-                "identical": pairs.identical, "mean": np.nanmean(d), "lowest": np.nanmin(d), "highest": np.nanmax(d),
-                "higher": int((d > 0).sum()), "lower": int((d < 0).sum()),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    grouped = differences.groupby(["contrast", "metric"], sort=False)
+    table = grouped["difference"].agg(
+        pairs="size",
+        mean="mean",
+        lowest="min",
+        highest="max",
+        higher=lambda d: (d > 0).sum(),
+        lower=lambda d: (d < 0).sum(),
+    )
+    table.insert(1, "degenerate", [found[contrast].degenerate for contrast, _ in table.index])
+    table.insert(2, "identical", grouped["identical"].sum())
+    return table.reset_index().assign(metric=lambda t: t["metric"].map(name))
 
 
 def retraining_noise(records: Sequence[Record]) -> pd.DataFrame:
@@ -90,18 +78,9 @@ def retraining_noise(records: Sequence[Record]) -> pd.DataFrame:
     Columns: model, protocol, metric, pairs, `sd` of the figure over seeds (root mean square difference over the root of 2)
     and `band`, the 95th percentile of the absolute difference of two such runs.
     """
-    rows = [
-        {
-            "model": one.config.model,
-            "protocol": one.config.protocol,
-            "metric": metric,
-            "difference": value(one, metric) - value(other, metric),
-        }
-        for one, other in repeated(records)
-        for metric in METRICS
+    grouped = difference_table(repeated(records), METRICS).groupby(["model", "protocol", "metric"], sort=False)[
+        "difference"
     ]
-    table = pd.DataFrame(rows, columns=["model", "protocol", "metric", "difference"])
-    grouped = table.groupby(["model", "protocol", "metric"], sort=False)["difference"]
     return grouped.agg(
         pairs="size",
         sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),

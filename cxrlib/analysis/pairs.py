@@ -6,11 +6,13 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from cxrlib.config import IDENTITY
 from cxrlib.records.record import Record
 
 Pair = tuple[Record, Record]  # treated, control
+SHOWN = ("cohort", "model", "head", "pretraining", "protocol", "draw_seed", "seed")
 Item = TypeVar("Item")
 
 
@@ -28,14 +30,28 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    @property
-    def distinct(self) -> tuple[Pair, ...]:
-        """The pairs whose two runs are not the same run."""
-        return tuple(pair for pair in self.pairs if not same_predictions(*pair))
-
-    def differences(self, metric: str, part: str = "test") -> np.ndarray:
+    def differences(self, metric: str) -> np.ndarray:
         """Treated minus control of a metric, float64 [pairs]; `within_source` and its like are metrics too."""
-        return np.array([value(one, metric, part) - value(other, metric, part) for one, other in self.pairs])
+        return np.array([value(one, metric) - value(other, metric) for one, other in self.pairs])
+
+    def table(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """A row a pair and metric: `SHOWN` of the treated run, metric, difference, identical (the same run bit for bit)."""
+        return difference_table(self.pairs, metrics)
+
+
+def difference_table(pairs: Iterable[Pair], metrics: Sequence[str]) -> pd.DataFrame:
+    """`Pairs.table` of any pairs."""
+    rows = [
+        (
+            *(getattr(one.config, name) for name in SHOWN),
+            metric,
+            value(one, metric) - value(other, metric),
+            same_predictions(one, other),
+        )
+        for one, other in pairs
+        for metric in metrics
+    ]
+    return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical"])
 
 
 def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:
@@ -88,7 +104,7 @@ def same_predictions(one: Record, other: Record) -> bool:
     return first["image_id"].equals(second["image_id"]) and first["logit"].equals(second["logit"])
 
 
-def value(record: Record, metric: str, part: str = "test") -> float:
-    """A metric of a record as a float, NaN where it is not defined; `part` as in `records.evaluate`."""
-    found = record.metrics[metric]["value"] if metric in record.metrics else record.metrics[part][metric]
+def value(record: Record, metric: str) -> float:
+    """A metric of a record on its test set as a float, NaN where it is not defined."""
+    found = record.metrics[metric]["value"] if metric in record.metrics else record.metrics["test"][metric]
     return float("nan") if found is None else float(found)

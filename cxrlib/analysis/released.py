@@ -1,7 +1,6 @@
 """The released code against the text: its loss without beta, and each difference between the two on runs that share all else."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +8,7 @@ import pandas as pd
 import torch
 from scipy.stats import t
 
-from cxrlib.analysis.pairs import matched_pairs, repeated, value
+from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs, repeated
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
@@ -93,27 +92,18 @@ def learning_table(furthest: float = 8.0, points: int = 81) -> pd.DataFrame:
 
 
 def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Each factor's matched pairs: factor, model, draw_seed, seed, metric, difference (treated minus control).
+    """Each factor's matched pairs, treated minus control: factor and the columns of `Pairs.table`.
 
     Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
     """
-    rows: list[dict[str, Any]] = []
-    for factor, (cohort, control, treated) in FACTORS.items():
-        plain = [r for r in records if r.config.cohort == cohort and r.config.beta is None and r.config.loss == "wce"]
-        found = matched_pairs(plain, "protocol", treated, control)
-        for one, other in found.pairs:
-            named = {name: getattr(one.config, name) for name in ("model", "draw_seed", "seed")}
-            for metric in METRICS:
-                rows.append(
-                    {
-                        "factor": factor,
-                        **named,
-                        "metric": metric,
-                        "difference": value(one, metric) - value(other, metric),
-                        "identical": one.test()["logit"].equals(other.test()["logit"]),
-                    }
-                )
-    return pd.DataFrame(rows, columns=["factor", "model", "draw_seed", "seed", "metric", "difference", "identical"])
+    plain = [r for r in records if r.config.beta is None and r.config.loss == "wce"]
+    parts = [
+        matched_pairs([r for r in plain if r.config.cohort == cohort], "protocol", treated, control)
+        .table(METRICS)
+        .assign(factor=factor)
+        for factor, (cohort, control, treated) in FACTORS.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
@@ -123,30 +113,19 @@ def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.Dat
     `identical`: pairs that are the same run bit for bit; `noise`: the 95th percentile of the absolute difference of two
     runs under `paper` that differ in their seed alone.
     """
-    noise = {
-        (model, metric): np.nanpercentile([abs(value(a, metric) - value(b, metric)) for a, b in pairs], 95)
-        for model in differences["model"].unique()
-        if (
-            pairs := [
-                p
-                for p in repeated(records)
-                if p[0].config.model == model and p[0].config.protocol == "paper" and p[0].config.beta is None
-            ]
-        )
-        for metric in METRICS
-    }
-    rows = []
-    for (factor, model, metric), part in differences.groupby(["factor", "model", "metric"], sort=False):
-        d = part["difference"].to_numpy(float)
-        rows.append(
-            {
-                "factor": factor, "model": model, "metric": metric, "pairs": len(d), "identical": int(part["identical"].sum()),
-                "mean": d.mean(), "sd": d.std(ddof=1) if len(d) > 1 else np.nan, "p": sign_flip(d) if len(d) >= 5 else np.nan,
-                "noise": noise.get((model, metric), np.nan),
-            }
-        )  # fmt: skip
-    columns = ["factor", "model", "metric", "pairs", "identical", "mean", "sd", "p", "noise"]
-    return pd.DataFrame(rows, columns=columns)
+    again = difference_table(
+        repeated(r for r in records if r.config.protocol == "paper" and r.config.beta is None), METRICS
+    )
+    noise = again.groupby(["model", "metric"])["difference"].agg(noise=lambda d: float(np.nanpercentile(np.abs(d), 95)))
+    grouped = differences.groupby(["factor", "model", "metric"], sort=False)
+    table = grouped["difference"].agg(
+        pairs="size", mean="mean", sd="std", p=lambda d: sign_flip(d) if len(d) >= 5 else np.nan
+    )
+    return (
+        table.assign(identical=grouped["identical"].sum())
+        .reset_index()
+        .merge(noise, on=["model", "metric"], how="left")
+    )
 
 
 def loss_effect(records: Sequence[Record], beta: float = 0.75) -> pd.DataFrame:
@@ -155,17 +134,13 @@ def loss_effect(records: Sequence[Record], beta: float = 0.75) -> pd.DataFrame:
     With beta both protocols minimise Eq. (4); without, `paper` minimises Eq. (3) and `released` the linear loss. The other
     differences between the two are the same in both, so the difference of differences is the exchanged loss.
     """
-    shared = ("cohort", "model", "pretraining", "head", "draw_seed", "seed")
-    sides = {}
-    for weight in (None, beta):
-        found = matched_pairs([r for r in records if r.config.beta == weight], "protocol", "released", "paper")
-        sides[weight] = {
-            (*(getattr(one.config, name) for name in shared), metric): value(one, metric) - value(other, metric)
-            for one, other in found.pairs
-            for metric in METRICS
-        }
-    rows = [(*key, d, sides[beta][key], d - sides[beta][key]) for key, d in sides[None].items() if key in sides[beta]]
-    return pd.DataFrame(rows, columns=[*shared, "metric", "without", "with", "effect"])
+    without, weighted = (
+        matched_pairs([r for r in records if r.config.beta == b], "protocol", "released", "paper").table(METRICS)
+        for b in (None, beta)
+    )
+    both = without.merge(weighted, on=[*SHOWN, "metric"], suffixes=("_without", "_with"))
+    both = both.rename(columns={"difference_without": "without", "difference_with": "with"})
+    return both.assign(effect=both["without"] - both["with"])[[*SHOWN, "metric", "without", "with", "effect"]]
 
 
 def learned_table(records: Sequence[Record]) -> pd.DataFrame:

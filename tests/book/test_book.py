@@ -369,7 +369,7 @@ def test_an_interval_stands_in_its_figure_s_column() -> None:
 
 def test_citations_and_entries_match(project: Path) -> None:
     keys = set(re.findall(r"^@\w+\{([^,]+),", (project / "references.bib").read_text(), re.MULTILINE))
-    texts = [path.read_text() for path in [project / "index.md", *(project / "chapters").glob("*.ipynb")]]
+    texts = [path.read_text() for path in [project / "index.ipynb", *(project / "chapters").glob("*.ipynb")]]
     cited = {
         key.strip()
         for text in texts

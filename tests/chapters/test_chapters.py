@@ -26,6 +26,7 @@ from tests.conftest import make_cache
 from tools import readme
 
 NOTEBOOKS = sorted((project_root() / "chapters").glob("*.ipynb"))
+INDEX = project_root() / "index.ipynb"
 EXPERIMENTS = project_root() / "chapters" / "05_experiments.ipynb"
 SMALL = ("-p", "model", "squeezenet", "-p", "pretraining", "none", "-p", "image_size", "32", "-p", "epochs", "1")
 PAPERMILL = Path(sys.executable).with_name("papermill")
@@ -42,7 +43,7 @@ def parameters_cell(notebook: Path) -> nbformat.NotebookNode:
 
 def test_the_table_of_contents_holds_every_notebook_and_no_other() -> None:
     assert NOTEBOOKS
-    assert book.notebooks(project_root()) == NOTEBOOKS
+    assert book.notebooks(project_root()) == [INDEX, *NOTEBOOKS]
     assert [path.stem for path in NOTEBOOKS] == sorted(CHAPTERS)
     missing = [page for page in book.toc_files(project_root()) if not list(project_root().glob(f"{page}.*"))]
     assert not missing
@@ -52,7 +53,7 @@ def test_the_table_of_contents_holds_every_notebook_and_no_other() -> None:
 def test_the_front_page_leads_to_the_chapter(notebook: Path) -> None:
     label = re.match(r"\((sec-[\w-]+)\)=\n# ", nbformat.read(notebook, as_version=4).cells[0].source)
     assert label, "the first cell begins with a label and the title"
-    assert re.search(rf"\{{ref\}}`(?:[^`<]+<)?{label[1]}>?`", (project_root() / "index.md").read_text())
+    assert re.search(rf"\{{ref\}}`(?:[^`<]+<)?{label[1]}>?`", INDEX.read_text(encoding="utf-8"))
 
 
 @every_notebook
@@ -208,5 +209,6 @@ def test_the_book_of_a_bare_machine_is_whole_and_nothing_in_it_is_hollow(html: P
     book.check_book(html)
     assert "synthetic" in (html / "chapters" / "01_datasets.html").read_text()
     assert sorted(json.loads((html.parent / book.REPORT).read_text())["executed"]) == [
-        f"chapters/{notebook.stem}" for notebook in NOTEBOOKS
+        *(f"chapters/{notebook.stem}" for notebook in NOTEBOOKS),
+        "index",
     ]

@@ -154,13 +154,13 @@ def inside_lungs(maps: Maps, lungs: npt.NDArray[np.bool_]) -> pd.DataFrame:
 
 
 def lung_table(shares: pd.DataFrame) -> pd.DataFrame:
-    """`lung_shares` averaged by class: class, images, blank (maps of zeros), then a row a quantity with mean, low, high."""
+    """`lung_shares` averaged by class: class, images, blank (maps of zeros), then a row a quantity: mean with its interval."""
     rows = []
     for label, part in shares.groupby("label"):
         known = part.dropna(subset="attribution")
         counts = {"class": name(label), "images": len(part), "blank": len(part) - len(known)}
-        for quantity in ("attribution", "area", "ratio") if len(known) else ():
-            mean, low, high = mean_over_classes(known[quantity], np.zeros(len(known)), known["component"])
+        for quantity in ("attribution", "area", "ratio"):
+            mean, low, high = _mean(known, quantity)
             rows.append({**counts, "quantity": quantity, "mean": mean, "mean_low": low, "mean_high": high})
     return pd.DataFrame(rows)
 
@@ -168,18 +168,21 @@ def lung_table(shares: pd.DataFrame) -> pd.DataFrame:
 def sentence(check: pd.DataFrame, shares: pd.DataFrame) -> str:
     """What the check and the lungs' share say, in two sentences; check: `map_randomisation`, shares: `lung_shares`."""
     median, maps = last_stage(check)
+    word = "passes" if abs(median) <= AGREEMENT else "fails"
     first = "With all weights random every map is constant, so the check cannot be read."
     if maps:
         first = (
             f"With all weights random the median rank correlation with the map of the trained network is {median:.2f} over "
-            f"{count(maps, 'image')}, so the method {'passes' if abs(median) <= AGREEMENT else 'fails'} the check (it passes at "
-            f"{AGREEMENT:g} or less in size)."
+            f"{count(maps, 'image')}, so the method {word} the check (it passes at {AGREEMENT:g} or less in size)."
         )
-    known = shares.dropna(subset="ratio")
-    if known.empty:
-        return f"{first} Every map is zero, so none has a share inside the lungs."
-    ratio = estimate(*mean_over_classes(known["ratio"], np.zeros(len(known)), known["component"]), digits=2)
+    ratio = estimate(*_mean(shares.dropna(subset="ratio"), "ratio"), digits=2)
     return f"{first} Inside the lungs the maps weigh {ratio} times what their area would give."
+
+
+def _mean(shares: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
+    if shares.empty:
+        return (np.nan,) * 3
+    return mean_over_classes(shares[quantity], np.zeros(len(shares)), shares["component"])
 
 
 def _blocks(network: nn.Module, weighted: bool = True) -> list[nn.Module]:

@@ -16,7 +16,7 @@ from cxrlib.analysis.shortcuts.sample import adults, eligible, load
 from cxrlib.config import RunConfig
 from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
-from cxrlib.data.samples import RunSamples, Samples, train_valid_split
+from cxrlib.data.samples import RunSamples, train_valid_split
 from cxrlib.errors import DataError
 from cxrlib.images.store import ImageStore, open_store
 from cxrlib.networks.classifier import Classifier, build_network
@@ -30,6 +30,7 @@ from cxrlib.training.train import predict, train
 
 FOLDS, SEEDS = 5, (0, 1, 2)
 OTHERS = 300  # negatives of each source without COVID-19, at most
+MOST = 350  # images of each class of a source with both, at most: more than the radiographs' sources have
 CROSS_FITTED, EXTERNAL = "cross-fitted", "external"
 COLUMNS = ["design", "seed", "fold", "image_id", "source", "component", "label", "logit"]
 
@@ -88,33 +89,37 @@ def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
     """The networks of one seed, from `sample.eligible` rows: FOLDS cross-fitted ones, and the external one where there is a
     source for it to be tested on.
 
-    Raises DataError where no source has both classes from at least FOLDS components.
+    A phantom's source is its acquisition site. Raises DataError where no source has both classes from at least FOLDS components.
     """
     rows = rows[adults(rows)]
-    counts = rows.pivot_table("component", "source", "label", aggfunc="nunique", fill_value=0)
+    counts = rows.pivot_table("component", "origin", "label", aggfunc="nunique", fill_value=0)
     counts = counts.reindex(columns=["covid", "non_covid"], fill_value=0)
     both = counts.index[(counts >= FOLDS).all(axis=1)]
     if both.empty:
         raise DataError(f"no source has images of both classes from {FOLDS} patients: cross-fitting needs one.")
     negative = counts.index[counts["covid"] == 0]
-    others = rows[rows["source"].isin(negative)].sample(frac=1, random_state=0).groupby("source").head(OTHERS)
-    pool = pd.concat([rows[rows["source"].isin(both)], others]).sort_values("image_id").reset_index(drop=True)
+    others = _shuffled(rows[rows["origin"].isin(negative)]).groupby("origin").head(OTHERS)
+    mixed = _shuffled(rows[rows["origin"].isin(both)]).groupby(["origin", "label"]).head(MOST)
+    pool = pd.concat([mixed, others]).sort_values("image_id").reset_index(drop=True)
     folds = _folds(pool, seed)
     found = [Task(CROSS_FITTED, seed, k, pool.iloc[a], pool.iloc[b]) for k, (a, b) in enumerate(folds)]
 
-    main = pool[pool["source"].isin(both)]["source"].value_counts().idxmax()
-    known = [main, *negative]
-    unseen = rows[~rows["source"].isin(known)]
+    known = [mixed["origin"].value_counts().idxmax(), *negative]
+    unseen = rows[~rows["origin"].isin(known)]
     if len(unseen):
         held = pool.iloc[_folds(pool, 0)[0][1]]  # the same images for every seed
-        test = pd.concat([unseen, held[held["source"].isin(negative)]]).reset_index(drop=True)
-        seen = pool[pool["source"].isin(known) & ~pool["component"].isin(test["component"])]
+        test = pd.concat([unseen, held[held["origin"].isin(negative)]]).reset_index(drop=True)
+        seen = pool[pool["origin"].isin(known) & ~pool["component"].isin(test["component"])]
         found.append(Task(EXTERNAL, seed, -1, seen, test))
     return found
 
 
+def _shuffled(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sample(frac=1, random_state=0)
+
+
 def _folds(pool: pd.DataFrame, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    return grouped_folds(pool["source"] + pool["label"], pool["component"], FOLDS, seed)
+    return grouped_folds(pool["origin"] + pool["label"], pool["component"], FOLDS, seed)
 
 
 def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
@@ -142,12 +147,9 @@ def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
 
 def samples_of(task: Task, config: RunConfig) -> RunSamples:
     """The arrays of a task: training and validation part divided by component, the test part untouched."""
-    store = task.store(config.image_size)
-    loaded = load(task.train, store)
-    whole = Samples(loaded.pixels, loaded.labels, loaded.table.assign(variant=0))
-    train_part, valid_part = train_valid_split(whole, config, augmented=False)
-    samples = RunSamples(train_part, valid_part, load(task.test, store), pd.DataFrame())
-    shared = np.intersect1d(whole.table["component"], samples.test.table["component"])
+    shared = np.intersect1d(task.train["component"], task.test["component"])
     if len(shared):
         raise DataError(f"component {shared[0]} is in the training and in the test part: divide by component.")
-    return samples
+    store = task.store(config.image_size)
+    whole = load(task.train.assign(variant=0), store)
+    return RunSamples(*train_valid_split(whole, config, augmented=False), load(task.test, store), pd.DataFrame())

@@ -85,8 +85,9 @@ def cross_fitted(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
                 spread = (
                     {"least": min(each), "most": max(each), "seeds": len(each)} if found["value"] is not None else {}
                 )
-                rows.append({"design": design, "sources": title, "measure": what, **found, **spread})
-    return pd.DataFrame(rows).rename(columns={"low": "value_low", "high": "value_high"})
+                rows.append({"design": design, "measure": what, **found, **spread, "sources": title})
+    order = ["design", "sources", "measure", "value", "low", "high", "least", "most", "positives", "negatives", "seeds"]
+    return pd.DataFrame(rows)[order].rename(columns={"low": "value_low", "high": "value_high"})
 
 
 def projection_alone(rows: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,16 @@ def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
     )
 
 
+def projection_sentence(crossed: pd.DataFrame, alone: pd.DataFrame) -> str:
+    """What the projection alone tells within the largest source, beside the networks; alone: `sources.projection_alone`."""
+    main = alone.sort_values("positives").iloc[-1]
+    own = crossed[(crossed["design"] == "cross-fitted") & (crossed["sources"] == main["source"])].set_index("measure")
+    return (
+        f"In {main['source']} the projection alone ranks with an AUROC of {_text(main)}, the networks with "
+        f"{_text(own.loc['within_source'])}, and where the projection is the same with {_text(own.loc['within_projection'])}."
+    )
+
+
 def leak_sentence(overlap: pd.DataFrame, probes: pd.DataFrame) -> str:
     """What crosses from training to test, and what is left of the task without the lungs' centre."""
     rows = overlap[overlap["cohort"] == COHORT].set_index("protocol")

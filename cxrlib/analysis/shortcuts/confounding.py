@@ -32,11 +32,11 @@ def known_confounding(
     ((1 + c) / 2 for COVID-19, NaN for the site). Rows of the site are missing where the negatives come from one site. The
     phantoms are the same on every machine; `edition` plays no part.
     """
+    lungs = masks(phantoms(0, per_class, seed)["path"].tolist(), SIZE)[0]  # the same patients at every confounding
     parts = []
     for level in levels:
         table = phantoms(level, per_class, seed)
         paths = table["path"].tolist()
-        lungs = masks(paths, SIZE)[0]
         pixels = np.stack([to_uint8(min_max(image)) for image in render(paths, SIZE)])
         table = table.assign(origin=[f"site {site}" for site in sites(paths)])
         sample = Samples(pixels, (table["label"] == "covid").to_numpy(np.int64), table)

@@ -11,7 +11,6 @@ from cxrlib.data.editions import Edition
 from cxrlib.records.record import Record
 
 SHARED = ("shared_patients", "exact_repeats", "near_repeats", "covid_overlap")
-PARTS = {"test_overlapping": "seen", "test_not_overlapping": "not seen"}
 SETTING = ("cohort", "model", "head", "pretraining", "beta", "draw_seed", "seed")
 
 
@@ -66,24 +65,6 @@ def threshold_table(distances: pd.DataFrame, thresholds: Sequence[int] = (8, 16,
     """
     within = {t: distances[distances["distance"] <= t].groupby("kind", sort=False)["pairs"].sum() for t in thresholds}
     return pd.DataFrame([{"threshold": t, **counts.to_dict()} for t, counts in within.items()])
-
-
-def sensitivity_by_overlap(records: Sequence[Record]) -> pd.DataFrame:
-    """Sensitivity on COVID-19 test images whose patient or picture the training set holds, and on the others.
-
-    A row a cohort, protocol and part of the test set: runs, images (positives, mean over the runs), and the sensitivity's mean,
-    least and most over the runs. Degenerate runs are left out; a part without a positive image has no row.
-    """
-    keys, values = ["cohort", "protocol", "test images"], ["images", "sensitivity"]
-    rows = [
-        (r.config.cohort, r.config.protocol, title, r.metrics[part]["positives"], r.metrics[part]["sensitivity"])
-        for r in records
-        for part, title in PARTS.items()
-        if r.degenerate is None and r.metrics[part]["positives"]
-    ]
-    grouped = pd.DataFrame(rows, columns=keys + values).groupby(keys)
-    table = grouped["sensitivity"].agg(sensitivity="mean", least="min", most="max")
-    return pd.concat([grouped["images"].agg(runs="size", images="mean"), table], axis=1).reset_index()
 
 
 def against_clean(records: Sequence[Record]) -> pd.DataFrame:

@@ -153,6 +153,9 @@ class RunParameters(_Fields):
         None, ge=1, le=1000, description=f"epochs without a better validation loss before stopping; {_PROFILE}"
     )
     batch_size: int | None = Field(None, ge=2, le=4096, description=f"images a batch (paper: 64); {_PROFILE}")
+    learning_rate: float | None = Field(  # type: ignore[assignment]
+        None, gt=0, le=1, description="None: from the recipe (paper: 2e-4, of Adam)"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the trunk; auto: bfloat16 where the hardware multiplies it, else float32"
     )

@@ -19,7 +19,7 @@ from cxrlib.config import (
 )
 from cxrlib.errors import ParameterError
 from cxrlib.protocols import CHOICES, PROTOCOLS, Protocol
-from cxrlib.training.configure import run_config
+from cxrlib.training.configure import resolve, run_config
 from tests.builders import make_config
 
 RESOLVED = {"edition": "phantom", "pretraining": "none"}  # so that no data or weights are looked for
@@ -108,6 +108,11 @@ def test_the_recipe_of_the_baseline_sets_its_size_rate_and_head() -> None:
     config = run_config(**RESOLVED, profile="cpu", recipe="deepcovid", beta=None)
     assert (config.image_size, config.learning_rate, config.head, config.batch_size) == (224, 1e-4, "native", 20)
     assert run_config(**RESOLVED, recipe="deepcovid", beta=None, image_size=64).image_size == 64
+    rate = {"recipe": "deepcovid", "beta": None, "learning_rate": 2e-4}  # the other recipe's rate
+    assert run_config(**RESOLVED, **rate).learning_rate == 2e-4
+    cell = {declared.name: declared.default for declared in declarations(CHAPTERS["05_experiments"])}
+    asked = notebook_parameters(CHAPTERS["05_experiments"], cell | RESOLVED | {"recipe": "deepcovid", "beta": None})
+    assert resolve(asked.run).image_size == 224, "a notebook names every parameter, open ones too"
 
 
 def test_a_config_survives_its_dictionary_cannot_be_changed_and_is_checked_again() -> None:

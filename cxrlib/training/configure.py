@@ -20,12 +20,9 @@ def run_config(**parameters: Any) -> RunConfig:
 def resolve(given: RunParameters) -> RunConfig:
     """`given` with everything that it leaves open filled in."""
     values = given.model_dump()
-    explicit = given.model_fields_set
-    if given.recipe == "deepcovid":
-        recipe = {**DEEPCOVID, "head": "native"}
-        values |= {name: value for name, value in recipe.items() if name not in explicit}
-    for name, value in PROFILES[given.profile].items():
-        if values[name] is None or (name == "model" and values[name] == "auto"):
+    recipe = {**DEEPCOVID, "head": "native"} if given.recipe == "deepcovid" else {"learning_rate": 2e-4}
+    for name, value in (PROFILES[given.profile] | recipe).items():
+        if values[name] is None or values[name] == "auto":
             values[name] = value
     if values["head"] == "auto":
         values["head"] = default_head(values["model"])

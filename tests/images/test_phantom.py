@@ -12,9 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from cxrlib.data.readers.phantom import images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.images.decoding import thumbnails
-from cxrlib.images.phantom import PhantomSpec, default_spec, masks, render, sites
-from cxrlib.images.phantom.acquisition import attenuation, draw_site, expose
-from cxrlib.images.phantom.anatomy import Patient, Pose, thorax
+from cxrlib.images.phantom import PhantomSpec, attenuation, default_spec, draw_site, expose, masks, render, sites
+from cxrlib.images.phantom_anatomy import Patient, Pose, draw_patient, thorax
 
 SIZE = 64
 
@@ -102,7 +101,7 @@ def test_the_same_phantom_at_two_sizes_shows_the_same_patient():
 
 
 def _chest() -> tuple[Patient, Pose]:
-    return Patient.draw(np.random.default_rng(0)), Pose()
+    return draw_patient(np.random.default_rng(0)), Pose()
 
 
 def test_more_tissue_transmits_less_and_filled_lung_attenuates_as_tissue():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cxrlib.data.readers.base import Collection
 from cxrlib.data.schema import validate_images
-from cxrlib.images.phantom.spec import PhantomSpec, default_spec
+from cxrlib.images.phantom import PhantomSpec, default_spec
 from cxrlib.storage import digest
 
 NAME = "phantom"

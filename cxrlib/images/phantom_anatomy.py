@@ -1,12 +1,13 @@
 """The thorax of a patient as analytic shapes, the path length of an X-ray through each, and what fills the lungs.
 
-Lengths are in centimetres, on a detector of `FIELD` x `FIELD` cm; x runs to the reader's right (the patient's
-left), z downwards, and rays run along y. An ellipsoid is crossed over 2 b sqrt(1 - u^2/a^2 - v^2/c^2), a tube
-of radius r at distance d from its axis over 2 sqrt(r^2 - d^2). Every shape is a formula in x and z, so an image
-of any size shows the same patient.
+Lengths are in centimetres, on a detector of `FIELD` x `FIELD` cm; x runs to the reader's right (the patient's left), z
+downwards, and rays run along y. An ellipsoid is crossed over 2 b sqrt(1 - u^2/a^2 - v^2/c^2), a tube of radius r at distance
+d from its axis over 2 sqrt(r^2 - d^2). Every shape is a formula in x and z, so an image of any size shows the same patient.
 """
 
+from collections import namedtuple
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,55 +17,39 @@ FIELD = 33.0  # cm
 RIBS = np.arange(9)  # pairs that are drawn
 TEXTURE_GRID = 48  # nodes a side of the random field that breaks a finding up
 
-
-@dataclass(frozen=True)
-class Patient:
-    """What varies between patients, in cm unless said otherwise; `vessels` is the seed of the vascular tree."""
-
-    half_width: float
-    depth: float  # half the torso's depth
-    lung_width: float
-    lung_height: float
-    lung_depth: float
-    lung_gap: float  # distance of a lung's centre from the midline
-    heart_width: float
-    heart_height: float
-    rib_radius: float
-    rib_slope: float  # cm a cm
-    rib_start: float
-    rib_spacing: float
-    spine_width: float
-    dome: float  # height of the right diaphragm
-    soft: float  # soft tissue over the lower chest
-    vessels: int
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Patient":
-        """A patient of average or unusual build."""
-        n = rng.normal
-        build = n(1.0, 0.07)
-        return cls(
-            half_width=15.0 * build * n(1, 0.03),
-            depth=10.5 * build * n(1, 0.08),
-            lung_width=5.6 * build * n(1, 0.05),
-            lung_height=12.0 * n(1, 0.06),
-            lung_depth=7.5 * build * n(1, 0.06),
-            lung_gap=6.9 * build * n(1, 0.03),
-            heart_width=6.2 * build * n(1, 0.08),
-            heart_height=6.0 * n(1, 0.06),
-            rib_radius=0.52 * n(1, 0.08),
-            rib_slope=n(0.30, 0.05),
-            rib_start=-10.5 + n(0, 0.5),
-            rib_spacing=2.35 * n(1, 0.04),
-            spine_width=1.75 * n(1, 0.06),
-            dome=n(2.4, 0.35),
-            soft=abs(n(0.0, 1.2)),
-            vessels=int(rng.integers(2**31)),
-        )
+Patient = namedtuple(
+    "Patient",
+    "half_width depth lung_width lung_height lung_depth lung_gap heart_width heart_height "
+    "rib_radius rib_slope rib_start rib_spacing spine_width dome soft vessels",
+)
+"""What varies between patients; `draw_patient` says what each value is."""
 
 
-@dataclass(frozen=True)
-class Pose:
+def draw_patient(rng: np.random.Generator) -> Patient:
+    """A patient of average or unusual build; lengths in cm."""
+    n = rng.normal
+    build = n(1.0, 0.07)
+    return Patient(
+        half_width=15.0 * build * n(1, 0.03),  # of the torso
+        depth=10.5 * build * n(1, 0.08),  # half of the torso's
+        lung_width=5.6 * build * n(1, 0.05),
+        lung_height=12.0 * n(1, 0.06),
+        lung_depth=7.5 * build * n(1, 0.06),
+        lung_gap=6.9 * build * n(1, 0.03),  # distance of a lung's centre from the midline
+        heart_width=6.2 * build * n(1, 0.08),
+        heart_height=6.0 * n(1, 0.06),
+        rib_radius=0.52 * n(1, 0.08),
+        rib_slope=n(0.30, 0.05),  # cm a cm
+        rib_start=-10.5 + n(0, 0.5),
+        rib_spacing=2.35 * n(1, 0.04),
+        spine_width=1.75 * n(1, 0.06),
+        dome=n(2.4, 0.35),  # height of the right diaphragm
+        soft=abs(n(0.0, 1.2)),  # tissue over the lower chest
+        vessels=int(rng.integers(2**31)),  # seed of the vascular tree
+    )
+
+
+class Pose(NamedTuple):
     """What varies between two images of one patient: a few degrees, a centimetre, one breath."""
 
     angle: float = 0.0  # radians, tilt in the plane of the image
@@ -74,11 +59,11 @@ class Pose:
     inspiration: float = 0.0  # cm that the diaphragm stands lower than at rest
     rotation: float = 0.0  # cm by which the sternum and heart appear shifted
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Pose":
-        """A usual pose."""
-        n = rng.normal
-        return cls(n(0, 0.035), n(0, 0.6), n(0, 0.8), n(1, 0.045), n(0, 0.9), n(0, 0.5))
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A usual pose."""
+    n = rng.normal
+    return Pose(n(0, 0.035), n(0, 0.6), n(0, 0.8), n(1, 0.045), n(0, 0.9), n(0, 0.5))
 
 
 @dataclass(frozen=True)
@@ -133,12 +118,10 @@ def heart_scale(finding: str, rng: np.random.Generator) -> float:
 def opacity(finding: str, chest: Thorax, rng: np.random.Generator) -> tuple[Field, npt.NDArray[np.bool_]]:
     """Fraction of the lung's path that is filled, float32 [S, S] in [0, 1], and where the finding counts, bool [S, S].
 
-    Ground glass (COVID-19) is bilateral, peripheral and densest in the lower zones; the others are a lobar
-    consolidation and an effusion with its meniscus. A normal chest and cardiomegaly fill nothing but the faint
-    background that every lung has. Ground glass is dense enough (a fifth to a half of the air at the chest wall, more in
-    the foci) for a SqueezeNet from random weights to find it in 1,200 images within 12 epochs at 64 px: AUROC 0.97 without
-    any difference between sites. Up to version 1 most of it was faint, the same training stayed below 0.8, and what a
-    network found was the site.
+    Ground glass (COVID-19) is bilateral, peripheral and densest in the lower zones; the others are a lobar consolidation and
+    an effusion with its meniscus. A normal chest and cardiomegaly fill nothing but the faint background of every lung.
+    Ground glass fills a fifth to a half of the air at the chest wall, more in the foci: enough for a SqueezeNet from random
+    weights to find it in 1,200 images within 12 epochs at 64 px (AUROC 0.97 without any difference between sites).
     """
     noise, background = _texture(rng, len(chest.x)), 0.03 * np.abs(_texture(rng, len(chest.x)))
     draw = {"covid": _ground_glass, "consolidation": _consolidation, "effusion": _effusion}.get(finding)
@@ -227,8 +210,8 @@ def _spine(p: Patient, x: Field, z: Field) -> Field:
 def _ribs(p: Patient, reach: Field, z: Field) -> Field:
     """Posterior arcs that fall away from the spine and anterior arcs that fall towards the sternum.
 
-    A rib is a shell of cortical bone, so its margins are the densest part of its shadow; each pixel lies on the
-    nearest arc of either kind, so two evaluations draw all ribs.
+    A rib is a shell of cortical bone, so its margins are the densest part of its shadow; each pixel lies on the nearest arc
+    of either kind, so two evaluations draw all ribs.
     """
     half = ((6.2 + 1.15 * RIBS - 0.06 * RIBS**2) * p.half_width / 15.0).astype(np.float32)
     root = (p.rib_start - 0.9 + RIBS * p.rib_spacing).astype(np.float32)

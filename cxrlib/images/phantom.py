@@ -1,17 +1,21 @@
-"""From path lengths to a radiograph: attenuation, scatter, quantum noise, display, and the site's signature.
+"""Phantoms: synthetic chest-radiograph-like images with a known truth, in place of radiographs not at hand.
 
-I = I0 exp(-sum mu_t L_t). The attenuation coefficients are those of a beam of about 60 keV effective energy,
-after the tables of Hubbell and Seltzer (NIST Standard Reference Database 126): water 0.206 / cm; cortical bone
-0.315 cm^2/g at 1.92 g/cm^3, taken at five sixths of that density; lung at 0.26 times the density of soft tissue.
+A path of text stands for a phantom's file: spec, finding, patient and number decide it. From the path lengths through its
+thorax (`phantom_anatomy`) to the radiograph: I = I0 exp(-sum mu_t L_t), scatter, quantum noise, display. The attenuation
+coefficients are those of a beam of about 60 keV effective energy, after the tables of Hubbell and Seltzer (NIST Standard
+Reference Database 126): water 0.206 / cm; cortical bone 0.315 cm^2/g at 1.92 g/cm^3, taken at five sixths of that density;
+lung at 0.26 times the density of soft tissue.
 
-Two acquisition sites differ in contrast curve, collimation border and marker letter. With confounding c an image
-of a COVID patient comes from site 1 with probability (1 + c) / 2 and any other with (1 - c) / 2: at 0 the site
-says nothing of the label, at 1 it is the label.
+Two acquisition sites differ in contrast curve, collimation border and marker letter. With confounding c an image of a COVID
+patient comes from site 1 with probability (1 + c) / 2 and any other with (1 - c) / 2: at 0 the site says nothing of the
+label, at 1 it is the label.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,10 +23,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from cxrlib.errors import ParameterError
-from cxrlib.images.phantom.anatomy import FIELD, Field, Patient, Pose, Thorax, heart_scale, opacity, thorax
-from cxrlib.images.phantom.spec import parse_path
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.images.phantom_anatomy import FIELD, Field, Thorax, draw_patient, draw_pose, heart_scale, opacity, thorax
 
+VERSION = 3
+"""Raised whenever a change of the generator changes a pixel: the digests of all phantoms change with it."""
+
+FINDINGS = ("covid", "normal", "consolidation", "effusion", "cardiomegaly")
 SOFT, LUNG, BONE = 0.206, 0.054, 0.50  # 1/cm
 QUANTA = 4.0e4  # detected quanta per square centimetre behind the mean patient, before exposure varies
 SCATTER_RANGE, SCATTER_SHARE = 3.0, 0.45  # cm, standard deviation of its spread; part of the detected signal
@@ -32,6 +39,50 @@ LETTER = ("R", "L")
 _MARK = 0.075  # height of the letter, as a share of the side
 _SCATTER_GRID = 64  # pixels a side
 _PATIENT, _IMAGE, _EXPOSURE = 1, 2, 3  # separate random streams
+_PATH = re.compile(r"phantom:v(\d+),seed=(\d+),confounding=([\d.]+):(\w+):(\d+):(\d+)")
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """What decides an edition of phantoms.
+
+    `confounding` in [0, 1]: how far the label decides the acquisition site (0: not at all, so that only the finding
+    tells COVID-19; 1: entirely). `scale`: number of images relative to the default edition's, at least 0.01.
+    """
+
+    seed: int = 0
+    confounding: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("seed", 0, 2**63), ("confounding", 0, 1), ("scale", 0.01, 10)):
+            if not low <= getattr(self, name) <= high:
+                raise ParameterError(f"{name} = {getattr(self, name)} is not allowed: from {low} to {high}.")
+
+    def path(self, finding: str, patient: int, number: int) -> str:
+        """The text that names one phantom; `render` needs nothing else."""
+        return f"phantom:v{VERSION},seed={self.seed},confounding={self.confounding:g}:{finding}:{patient}:{number}"
+
+
+def default_spec() -> PhantomSpec:
+    """The spec of the phantom edition; the variable `CXR_PHANTOM_SCALE` scales its number of images."""
+    text = os.environ.get("CXR_PHANTOM_SCALE", "1")
+    try:
+        return PhantomSpec(scale=float(text))
+    except ValueError as error:
+        raise ParameterError(f"CXR_PHANTOM_SCALE = '{text}' is not a number from 0.01 to 10.") from error
+
+
+def parse_path(path: str) -> tuple[PhantomSpec, str, int, int]:
+    """Spec, finding, patient and number that a path names; raises DataError for another text or version."""
+    match = _PATH.fullmatch(path)
+    if match is None or match[4] not in FINDINGS:
+        raise DataError(f"'{path}' does not name a phantom: read the phantom edition again.")
+    if int(match[1]) != VERSION:
+        raise DataError(
+            f"'{path}' belongs to version {match[1]} of the generator, this is {VERSION}: read the edition again."
+        )
+    return PhantomSpec(int(match[2]), float(match[3])), match[4], int(match[5]), int(match[6])
 
 
 def render(paths: Sequence[str], size: int) -> npt.NDArray[np.uint8]:
@@ -76,30 +127,27 @@ def expose(line_integral: Field, exposure: float, rng: np.random.Generator) -> F
     """The displayed radiograph before windowing: minus the log of the detected signal, float32 [S, S].
 
     `exposure` scales the number of quanta. Noise is Poisson for the quanta a pixel's area collects, so a
-    smaller image of the same exposure is less noisy a pixel.
+    smaller image of the same exposure is less noisy a pixel. Scatter is spread on a coarse grid: nothing finer
+    survives the blur.
     """
     primary = np.exp(-line_integral)
-    signal = (1 - SCATTER_SHARE) * primary + SCATTER_SHARE * _spread(primary)
-    inside = signal[signal < 0.5]
-    mean = float(inside.mean() if inside.size else signal.mean())
-    quanta = QUANTA * exposure * (FIELD / len(signal)) ** 2 / mean * signal
-    return -np.log(np.maximum(rng.poisson(np.minimum(quanta, 1e9)), 1).astype(np.float32))
-
-
-def _spread(primary: Field) -> Field:
-    """`primary` blurred over `SCATTER_RANGE`, on a coarse grid: nothing finer survives the blur."""
     size = len(primary)
     grid = min(size, _SCATTER_GRID)
     coarse = np.asarray(Image.fromarray(primary).resize((grid, grid), Image.Resampling.BOX))
     blurred = gaussian_filter(coarse, SCATTER_RANGE / FIELD * grid, mode="nearest")
-    return np.asarray(Image.fromarray(blurred).resize((size, size), Image.Resampling.BICUBIC))
+    scatter = np.asarray(Image.fromarray(blurred).resize((size, size), Image.Resampling.BICUBIC))
+    signal = (1 - SCATTER_SHARE) * primary + SCATTER_SHARE * scatter
+    inside = signal[signal < 0.5]
+    mean = float(inside.mean() if inside.size else signal.mean())
+    quanta = QUANTA * exposure * (FIELD / size) ** 2 / mean * signal
+    return -np.log(np.maximum(rng.poisson(np.minimum(quanta, 1e9)), 1).astype(np.float32))
 
 
 def _patient(path: str, size: int) -> tuple[Thorax, tuple[Field, npt.NDArray[np.bool_]]]:
     spec, kind, patient, number = parse_path(path)
     rng = np.random.default_rng([spec.seed, number, _IMAGE])
-    pose, scale = Pose.draw(rng), heart_scale(kind, rng)
-    chest = thorax(Patient.draw(np.random.default_rng([spec.seed, patient, _PATIENT])), pose, size, scale)
+    pose, scale = draw_pose(rng), heart_scale(kind, rng)
+    chest = thorax(draw_patient(np.random.default_rng([spec.seed, patient, _PATIENT])), pose, size, scale)
     return chest, opacity(kind, chest, rng)
 
 

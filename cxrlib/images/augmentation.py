@@ -1,8 +1,8 @@
 """The paper's 32-fold augmentation (section VI.A), and a light one in batches, beyond the paper.
 
-One left-right flip doubles the set; then, for r in -5, -2, 1, 4, a copy of everything so far is rotated
-by r and appended, so it doubles four times more: 31 -> 62 -> 124 -> 248 -> 496 -> 992. Rotations compound,
-and so does their interpolation: the last copies were resampled four times, as in the released code.
+One left-right flip doubles the set; then, for r in -5, -2, 1, 4, a copy of everything so far is rotated by r and appended, so
+it doubles four times more: 31 -> 62 -> 124 -> 248 -> 496 -> 992. Rotations compound, and so does their interpolation: the last
+copies were resampled four times, as in the released code.
 """
 
 from typing import Any
@@ -30,9 +30,9 @@ _CHUNK_PIXELS = 2**19  # pixels of originals augmented at once: 8 images of 256 
 def augment(images: np.ndarray, rotation: str, seed: int) -> np.ndarray:
     """The 32 variants of each image: uint8 [N, H, W] -> uint8 [32 N, H, W]; variant k of image i at k N + i.
 
-    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear; where a
-    rotation reaches outside the image, its edge is repeated. Values stay floating-point until the last copy.
-    The same seed gives the same copies; with `rotation` "fixed" the seed plays no part.
+    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear; where a rotation reaches
+    outside the image, its edge is repeated. Values stay floating-point until the last copy. The same seed gives the same
+    copies; with `rotation` "fixed" the seed plays no part.
     Raises DataError for another dtype or shape, ParameterError for an unknown `rotation`.
     """
     if images.dtype != np.uint8 or images.ndim != 3:
@@ -67,24 +67,21 @@ def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
 def draw_angles(count: int, rotation: str, seed: int) -> np.ndarray:
     """Angles of the four rotations, in degrees: float64 [4, 16, count].
 
-    Entry [j, m, i] turns copy m of image i at the j-th doubling; only its first 2^(j+1) copies exist then,
-    the others are never used. Raises ParameterError for an unknown `rotation`.
+    Entry [j, m, i] turns copy m of image i at the j-th doubling; only its first 2^(j+1) copies exist then, the others are
+    never used. Raises ParameterError for an unknown `rotation`.
     """
     if rotation not in ROTATIONS:
         raise ParameterError(f"rotation = {rotation!r} is not allowed: choose {' or '.join(ROTATIONS)}.")
     shape = (len(ANGLES), COPIES // 2, count)
     fixed = np.broadcast_to(np.asarray(ANGLES, dtype=np.float64)[:, None, None], shape)
-    if rotation == "fixed":
-        return fixed.copy()
-    return np.random.default_rng(seed).uniform(-1.0, 1.0, shape) * np.abs(fixed)
+    return fixed.copy() if rotation == "fixed" else np.random.default_rng(seed).uniform(-1, 1, shape) * np.abs(fixed)
 
 
 def total_angles(count: int, rotation: str, seed: int) -> np.ndarray:
     """Sum of the rotations each variant went through, in degrees: float64 [32, count], rows as in `augment`."""
-    drawn = draw_angles(count, rotation, seed)
     total = np.zeros((2, count))
-    for j in range(len(ANGLES)):
-        total = np.concatenate([total, total + drawn[j, : len(total)]])
+    for drawn in draw_angles(count, rotation, seed):
+        total = np.concatenate([total, total + drawn[: len(total)]])
     return total
 
 
@@ -98,23 +95,14 @@ def variant_table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "name", "flipped", "resampled", "angle"])
 
 
-def variant_names() -> tuple[str, ...]:
-    """Names of the 32 variants in their order, e.g. 'original', 'flip', '-5°', ..., 'flip -5° -2° +1° +4°'."""
-    return tuple(variant_table()["name"])
-
-
 def batch_transforms(name: str, size: int | None = None) -> list[Any]:
     """fastai batch transforms, applied on the device: none, or light ones (beyond the paper, off by default).
 
-    "light": flip, rotation of at most 5 degrees, zoom of at most 5 %, small changes of brightness and contrast;
-    `size` resamples to that side in the same step (None: as the images are). They draw from torch's global
-    generator, so `torch.manual_seed` fixes them. Raises ParameterError for an unknown name.
+    "light": flip, rotation of at most 5 degrees, zoom of at most 5 %, small changes of brightness and contrast; `size`
+    resamples to that side in the same step (None: as the images are). They draw from torch's global generator, so
+    `torch.manual_seed` fixes them. Raises ParameterError for an unknown name.
     """
-    if name == "none":
-        return []
-    if name == "light":
-        transforms = aug_transforms(
-            size=size, max_rotate=5.0, min_zoom=0.95, max_zoom=1.05, max_lighting=0.1, max_warp=0.0, pad_mode="border"
-        )
-        return list(transforms)
-    raise ParameterError(f"batch_augmentation = {name!r} is not allowed: choose none or light.")
+    if name not in ("none", "light"):
+        raise ParameterError(f"batch_augmentation = {name!r} is not allowed: choose none or light.")
+    light = dict(max_rotate=5.0, min_zoom=0.95, max_zoom=1.05, max_lighting=0.1, max_warp=0.0, pad_mode="border")
+    return [] if name == "none" else list(aug_transforms(size=size, **light))

@@ -1,31 +1,24 @@
 """From a file's bytes to the paper's input: decode, one grey channel, min-max to [0, 1], resize, uint8.
 
-The order is that of the paper's released code: each image is scaled by its own minimum and maximum
-first, then resized with antialiasing to a square, its aspect squashed (section VI.A). A CT slice is known
-by its table, not by its pixels: no rule on the pixels tells the two apart safely (the preprocessing
-chapter measures one), and the `released` protocol needs CT slices decoded.
+The order is that of the paper's released code: each image is scaled by its own minimum and maximum first, then resized with
+antialiasing to a square, its aspect squashed (section VI.A). A CT slice is known by its table, not by its pixels: no rule on
+the pixels tells the two apart safely (the preprocessing chapter measures one), and the `released` protocol needs CT slices.
 """
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cxrlib.errors import DataError
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+from cxrlib.images.phantom import render
 
 PREPROCESSING_VERSION = 1
 """Raise it whenever the same file would give other pixels: every image store is then built anew."""
 
 PHANTOM = "phantom:"
 """Prefix of the path of a generated image."""
-
-PHANTOM_SIZE = 256  # pixels a side at which `read_raw` renders a generated image
 
 MOST_ASPECT = 10  # longer side over shorter
 MOST_EQUAL = 0.98  # share of preprocessed pixels of one grey level
@@ -42,14 +35,13 @@ class QuarantineError(DataError):
         self.reason = reason
 
 
-def read_raw(path: str) -> np.ndarray:
+def read_raw(path: str, phantom_size: int = 256) -> np.ndarray:
     """The grey image [H, W] behind a path of the image table, before any preprocessing; see `decode`.
 
-    Raises QuarantineError for a file that is missing or cannot be decoded.
+    A generated image is rendered, uint8, at `phantom_size` pixels a side. Raises QuarantineError for a file that is missing
+    or cannot be decoded.
     """
-    if path.startswith(PHANTOM):
-        return render_phantoms([path], PHANTOM_SIZE)[0]
-    return decode(read_bytes(path))
+    return render([path], phantom_size)[0] if path.startswith(PHANTOM) else decode(read_bytes(path))
 
 
 def read_bytes(path: str) -> bytes:
@@ -62,18 +54,11 @@ def read_bytes(path: str) -> bytes:
         raise QuarantineError(f"file that cannot be read ({error.strerror})") from None
 
 
-def render_phantoms(paths: Sequence[str], size: int) -> np.ndarray:
-    """Generated images, uint8 [N, size, size], from their paths ('phantom:...')."""
-    from cxrlib.images.phantom import render  # here: files alone do not need the generator
-
-    return render(paths, size)
-
-
 def decode(content: bytes) -> np.ndarray:
     """Grey image [H, W] in the file's own units, from a file's bytes.
 
-    Integer dtypes are kept (uint8, uint16, int32); DICOM and floating-point TIFF give float32. Colour is
-    reduced by BT.601 luma, alpha is composited on black, the EXIF orientation is applied.
+    Integer dtypes are kept (uint8, uint16, int32); DICOM and floating-point TIFF give float32. Colour is reduced by BT.601
+    luma, alpha is composited on black, the EXIF orientation is applied.
     Raises QuarantineError for a file that is empty, truncated, unreadable or has several frames.
     """
     if not content:
@@ -104,7 +89,7 @@ def min_max(image: np.ndarray) -> np.ndarray:
     """
     image = image.astype(np.float32)
     low, high = float(image.min()), float(image.max())
-    if not np.isfinite(low) or not np.isfinite(high):
+    if not np.isfinite([low, high]).all():
         raise QuarantineError("pixels that are not finite")
     if low == high:
         raise QuarantineError("constant image")
@@ -115,8 +100,7 @@ def min_max(image: np.ndarray) -> np.ndarray:
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """`image` (float32 [H, W]) as [size, size]: bilinear with antialiasing, the aspect squashed as in the paper."""
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
@@ -150,7 +134,7 @@ def _grey(image: Image.Image) -> np.ndarray:
     if image.mode in _ALPHA_MODES and image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image.convert("RGBA"))
-    if image.mode == "L" or image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
         return np.asarray(image)
     if image.mode not in ("1", "RGB"):
         image = image.convert("RGB")  # palette, RGBA, CMYK, YCbCr, ...
@@ -158,7 +142,10 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _decode_dicom(content: bytes) -> np.ndarray:
-    """Modality values of a DICOM image, float32 [H, W]: rescaled, MONOCHROME1 inverted, padding set to the darkest."""
+    """Modality values of a DICOM image, float32 [H, W]: rescaled, MONOCHROME1 inverted, padding set to the darkest.
+
+    Padding outside the field of view is what PixelPaddingValue (to PixelPaddingRangeLimit) names.
+    """
     try:
         import pydicom
         from pydicom.pixels import apply_modality_lut
@@ -169,26 +156,18 @@ def _decode_dicom(content: bytes) -> np.ndarray:
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise QuarantineError("several frames in one file")
         stored = header.pixel_array
-        padding = _padding(header, stored)
+        value = header.get("PixelPaddingValue")
+        ends = None if value is None else sorted((int(value), int(header.get("PixelPaddingRangeLimit", value))))
         image = np.array(apply_modality_lut(stored, header), dtype=np.float32)
     except (QuarantineError, MemoryError):
         raise
     except Exception as error:  # pydicom and its decoders raise many kinds
         raise QuarantineError("DICOM file that cannot be decoded") from error
-    if image.ndim == 3:
-        image = image @ _LUMA
     if header.PhotometricInterpretation == "MONOCHROME1":
         image = image.max() + image.min() - image
-    if padding is not None and not padding.all():
+    if image.ndim == 3:
+        return image @ _LUMA
+    padding = np.zeros(stored.shape, bool) if ends is None else (stored >= ends[0]) & (stored <= ends[1])
+    if padding.any() and not padding.all():
         image[padding] = image[~padding].min()
     return image
-
-
-def _padding(header: "Dataset", stored: np.ndarray) -> np.ndarray | None:
-    """Where a DICOM image is padded outside the field of view (PixelPaddingValue), or None."""
-    value = header.get("PixelPaddingValue")
-    if value is None or stored.ndim != 2:
-        return None
-    limit = header.get("PixelPaddingRangeLimit", value)
-    low, high = sorted((int(value), int(limit)))
-    return (stored >= low) & (stored <= high)

@@ -1,8 +1,7 @@
 """Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined, a digest.
 
-A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a
-temporary folder and moved into place when complete, under an inter-process lock, so a killed build or
-two builds at once leave either the whole store or none.
+A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary folder and
+moved into place when complete, under an inter-process lock: a killed build or two at once leave either the whole or none.
 """
 
 import hashlib
@@ -29,8 +28,8 @@ from cxrlib.images.decoding import (
     decode,
     preprocess,
     read_bytes,
-    render_phantoms,
-)
+    read_raw,
+)  # fmt: skip
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, digest, lock
 
@@ -44,9 +43,9 @@ _QUARANTINED = ["image_id", "collection", "reason"]
 class ImageStore:
     """Preprocessed images, a row each, in the order of their `image_id`.
 
-    `pixels`: uint8 [N, size, size], memory-mapped, read only. `table`: N rows with `image_id`, `row`, `width`
-    and `height` as decoded, `sha256` of the file. `quarantined`: `image_id`, `collection`, `reason` of the images that
-    could not serve. `digest`: SHA-256 of identifiers, pixels and quarantine, equal on every machine that decodes alike.
+    `pixels`: uint8 [N, size, size], memory-mapped, read only. `table`: N rows with `image_id`, `row`, `width` and `height` as
+    decoded, `sha256` of the file. `quarantined`: `image_id`, `collection`, `reason` of the images that could not serve.
+    `digest`: SHA-256 of identifiers, pixels and quarantine, equal on every machine that decodes alike.
     """
 
     size: int
@@ -80,13 +79,13 @@ class ImageStore:
 def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageStore:
     """The store of `images` (rows of an edition's table) at `size` x `size`, built now if it is not there.
 
-    `verify` quarantines a file whose SHA-256 differs from its table's. A store with quarantined files is
-    built again once one of those files has changed. Raises DataError if no image at all can be read.
+    `verify` quarantines a file whose SHA-256 differs from its table's. A store with quarantined files is built again once one
+    of those files has changed. Raises DataError if no image at all can be read, or if the store is damaged.
     """
     if absent := sorted(set(_COLUMNS) - set(images)):
         raise DataError(f"the image table lacks the column(s) {', '.join(absent)}: pass an edition's images.")
-    if images["image_id"].duplicated().any():
-        raise DataError(f"image_id '{images.loc[images['image_id'].duplicated(), 'image_id'].iloc[0]}' occurs twice.")
+    if (twice := images["image_id"].duplicated()).any():
+        raise DataError(f"image_id '{images.loc[twice, 'image_id'].iloc[0]}' occurs twice.")
     if images.empty:
         raise DataError("the image table is empty: nothing to preprocess.")
     images = images.sort_values("image_id", ignore_index=True)
@@ -98,7 +97,15 @@ def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageSto
                     shutil.rmtree(abandoned, ignore_errors=True)
                 with atomic_path(folder, marker="store.json") as part:
                     _build(images, size, verify, part)
-    return _load(folder, size)
+    try:
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+        table, bad = (pd.read_parquet(folder / f"{name}.parquet") for name in ("table", "quarantined"))
+        content = json.loads((folder / "store.json").read_text())["digest"]
+        if pixels.shape != (len(table), size, size):
+            raise ValueError
+        return ImageStore(size, pixels, table, bad[_QUARANTINED], content)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"the image store {folder} is damaged: delete that folder and run again.") from error
 
 
 def _key(images: pd.DataFrame, size: int, verify: bool) -> str:
@@ -131,19 +138,6 @@ def _complete(folder: Path, images: pd.DataFrame) -> bool:
     return now.to_dict() == then.to_dict()
 
 
-def _load(folder: Path, size: int) -> ImageStore:
-    try:
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        table = pd.read_parquet(folder / "table.parquet")
-        quarantined = pd.read_parquet(folder / "quarantined.parquet")[_QUARANTINED]
-        content = json.loads((folder / "store.json").read_text())["digest"]
-        if pixels.shape != (len(table), size, size):
-            raise ValueError
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"the image store {folder} is damaged: delete that folder and run again.") from error
-    return ImageStore(size, pixels, table, quarantined, content)
-
-
 def _build(images: pd.DataFrame, size: int, verify: bool, folder: Path) -> None:
     """Write the four files of a store, the pixels as they come, so memory stays at a chunk."""
     folder.mkdir()
@@ -158,10 +152,9 @@ def _build(images: pd.DataFrame, size: int, verify: bool, folder: Path) -> None:
         _write_header(file, len(images), size)
         for start in range(0, len(images), CHUNK):
             part = images.iloc[start : start + CHUNK]
-            decoded = pool.map(_decode, part["path"], part["sha256"], repeat(size), repeat(verify))
-            for name, collection, path, (found, *facts) in zip(
-                part["image_id"], part["collection"], part["path"], decoded, strict=True
-            ):
+            decoded = pool.map(load_image, part["path"], part["sha256"], repeat(size), repeat(verify))
+            rows = zip(part["image_id"], part["collection"], part["path"], decoded, strict=True)
+            for name, collection, path, (found, *facts) in rows:
                 bar.update()
                 if isinstance(found, str):
                     bad.append((name, collection, found, _stamp(path)))
@@ -181,16 +174,20 @@ def _build(images: pd.DataFrame, size: int, verify: bool, folder: Path) -> None:
 
 def _write_header(file: BinaryIO, count: int, size: int) -> None:
     """The .npy header; NumPy pads it so that the first axis may change in place."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
-    np.lib.format.write_array_header_1_0(file, header)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)})
 
 
-def _decode(path: str, expected: str | None, size: int, verify: bool) -> tuple[np.ndarray | str, int, int, str | None]:
-    """Pixels (or the reason why there are none), width, height, SHA-256; a file's bytes are read once for both."""
+def load_image(
+    path: str, expected: str | None, size: int, verify: bool = True
+) -> tuple[np.ndarray | str, int, int, str | None]:
+    """Preprocessed pixels (or the reason why there are none), width and height as decoded, SHA-256 of the file.
+
+    `verify` compares that with the `expected` SHA-256, if any. A file's bytes are read once for both.
+    """
     sha256 = expected
     try:
         if path.startswith(PHANTOM):
-            image = render_phantoms([path], size)[0]
+            image = read_raw(path, size)
         else:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()

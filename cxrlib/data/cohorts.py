@@ -1,12 +1,21 @@
-"""The rows of Table I as one declarative table, and the images each protocol puts into them."""
+"""The rows of Table I as one declarative table, the seeded draws behind them, and what each protocol puts into them.
 
+COVIDX-Ray-5K took 71 COVID-19 radiographs out of 218 candidates and its negatives out of CheXpert; which is not
+published. So both are drawn, component-disjoint between training, test and pretraining, and the draw is repeated over
+seeds. The original edition draws its pretraining set only.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
-from cxrlib.data.draws import FRONTAL_VIEWS, draw, yes
 from cxrlib.data.editions import Edition
-from cxrlib.errors import ParameterError
+from cxrlib.data.readers.base import first_reason
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.paper.tables import TABLE_1
 from cxrlib.protocols import Protocol
 
 
@@ -28,15 +37,21 @@ COHORTS = {
     "pretraining": Cohort("chest X-ray pretraining", ("pretraining",), classes=("diseased", "healthy")),
 }
 
+SIZE = {row.cohort: row for row in TABLE_1}
+MOST_ABNORMAL = 0.5  # upper bound of the share of negatives with a finding
+MOST_RESERVED = 0.6  # of the adults with a finding, for pretraining: half, or up to this if children cannot fill it
+SMALLEST = 8  # COVID-19 images of either part in a scaled-down phantom edition
+EXTERNAL_SOURCES = ("hannover", "actualmed")  # for external tests: never drawn
+FRONTAL_VIEWS = ("PA", "AP", "AP Supine")
+LATERAL_VIEWS = ("L",)
+
 
 @dataclass(frozen=True)
 class CohortSplit:
-    """Training and test rows of a cohort, and what the protocol took out of the training rows.
+    """Training and test rows of a cohort (an edition's columns), and what the protocol took out of the training rows.
 
-    `train` and `test` have the edition's columns and `component` and `repeat`; `train` also `part` (the row
-    of Table I it comes from), `test` also `overlap` (bool: its component occurs in `train`). An image that
-    two parts of a cohort share is in `train` twice where the protocol keeps it. `removed`: image_id, part,
-    reason.
+    `train` has also `part` (the row of Table I it comes from), `test` also `overlap` (bool: its component occurs in
+    `train`), `removed` image_id, part and reason. An image that two parts share may be in `train` twice.
     """
 
     train: pd.DataFrame
@@ -53,12 +68,10 @@ def build_cohort(edition: Edition, cohort: str, protocol: Protocol, seed: int) -
     if cohort not in COHORTS:
         raise ParameterError(f"unknown cohort '{cohort}': choose one of {', '.join(COHORTS)}.")
     drawn = draw(edition, seed)
-    sources = {
-        "covidx_ray_5k": lambda: drawn.train,
-        "covid_chestxray": lambda: chestxray_rows(edition),
-        "pretraining": lambda: drawn.pretraining,
-    }
-    train = pd.concat([sources[part]().assign(part=part) for part in COHORTS[cohort].parts], ignore_index=True)
+    rows = {"covidx_ray_5k": drawn.train, "pretraining": drawn.pretraining}
+    if "covid_chestxray" in COHORTS[cohort].parts:
+        rows["covid_chestxray"] = chestxray_rows(edition)
+    train = pd.concat([rows[part].assign(part=part) for part in COHORTS[cohort].parts], ignore_index=True)
     reasons = _reasons(train, drawn.test, protocol)
     removed = train.loc[reasons.notna(), ["image_id", "part"]].assign(reason=reasons[reasons.notna()])
     train = train[reasons.isna()].reset_index(drop=True)
@@ -69,21 +82,20 @@ def build_cohort(edition: Edition, cohort: str, protocol: Protocol, seed: int) -
 def chestxray_rows(edition: Edition) -> pd.DataFrame:
     """The rows of covid-chestxray-dataset that the released code's filter takes, with `component`, `repeat`.
 
-    The table of 7 July 2020, folder `images`, finding COVID-19 or No Finding: 512 and 17 images of which the
-    open edition has 510 and 17. Neither modality nor view is asked for.
+    The table of 7 July 2020, folder `images`, finding COVID-19 or No Finding, of any modality and view: 512 and 17
+    images of which the open edition has 510 and 17.
     """
     images = edition.images
     taken = yes(images, "in_july2020_metadata")
     if edition.name == "original":
         taken = images["collection"] == "covid-chestxray-dataset"
-    healthy = (images["label"] == "non_covid") & images["healthy"].fillna(False).astype(bool)
+    healthy = (images["label"] == "non_covid") & yes(images, "healthy")
     return images[taken & ((images["label"] == "covid") | healthy)].reset_index(drop=True)
 
 
 def _reasons(train: pd.DataFrame, test: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """Why the protocol takes a training row out; null: it stays. The first reason that holds counts."""
     chestxray = train["part"] == "covid_chestxray"
-    reason = pd.Series(pd.NA, index=train.index, dtype="string")
     rules: list[tuple[pd.Series, str]] = []
     if protocol.chestxray_filter != "released":
         rules.append((chestxray & (train["modality"] == "CT"), "CT slice"))
@@ -92,10 +104,196 @@ def _reasons(train: pd.DataFrame, test: pd.DataFrame, protocol: Protocol) -> pd.
         rules.append((chestxray & ~train["view"].isin(FRONTAL_VIEWS), "not a frontal view"))
     if protocol.test_overlap == "removed":
         rules.append((train["component"].isin(test["component"]), "shares a component with the test set"))
-    for applies, text in rules:
-        reason = reason.mask(applies & reason.isna(), text)
+    reason = first_reason(train.index, rules)
     if protocol.test_overlap == "removed":
-        kept = train[reason.isna()]
-        again = kept.index[kept.duplicated("image_id") | kept.duplicated("repeat")]
+        left = train[reason.isna()]
+        again = left.index[left.duplicated("image_id") | left.duplicated("repeat")]
         reason[again] = "repeats an image of the training set"
     return reason
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows of COVIDX-Ray-5K's two parts and of pretraining, whose label says diseased ('covid') or healthy."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    pretraining: pd.DataFrame
+
+
+@lru_cache(maxsize=16)
+def draw(edition: Edition, seed: int) -> Draw:
+    """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
+    rng = np.random.default_rng(seed)
+    if edition.name == "original":
+        drawn = _published(edition.images, rng)
+    else:
+        drawn = _stand_in(edition.images, rng, scaled=edition.name == "phantom")
+    for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
+        if empty := {"covid", "non_covid"} - set(rows["label"]):
+            raise DataError(
+                f"the {part} set drawn from the {edition.name} edition has no image of class {' or '.join(sorted(empty))}: "
+                "accept more licences or add data."
+            )
+    return drawn
+
+
+def draw_disjoint(
+    pool: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator, whole: bool = True
+) -> dict[str, pd.DataFrame]:
+    """For each part in turn, that many rows of `pool` whose components no other part owns.
+
+    `owner` (component -> part) is updated, so that later draws stay disjoint from this one. `whole` draws
+    component by component, else image by image. Within a part the rows of each `source` keep the pool's
+    share, as far as there are enough; fewer rows come back only where the pool is exhausted.
+    """
+    order = pool.sort_values("image_id").sample(frac=1, random_state=rng)
+    if whole:
+        order = order.iloc[np.argsort(order.groupby("component", sort=False).ngroup(), kind="stable")]
+    chosen: dict[str, pd.DataFrame] = {}
+    for part, size in sizes.items():
+        free = order[np.array([owner.get(component, part) == part for component in order["component"]], dtype=bool)]
+        quota = apportion(size, order["source"].value_counts())
+        within = (free.groupby("source").cumcount() < quota.reindex(free["source"]).to_numpy()).astype(bool)
+        chosen[part] = pd.concat([free[within], free[~within].head(max(size - int(within.sum()), 0))])
+        owner.update(dict.fromkeys(chosen[part]["component"], part))
+    return chosen
+
+
+def apportion(total: int, weights: pd.Series) -> pd.Series:
+    """`total` as whole numbers in proportion to `weights` (largest remainders; ties to the first label)."""
+    exact = weights * (total / max(weights.sum(), 1))
+    whole = np.floor(exact).astype(int)
+    extra = (exact - whole).sort_index().sort_values(ascending=False, kind="stable").index[: total - int(whole.sum())]
+    whole[extra] += 1
+    return whole
+
+
+def _fit(sizes: Mapping[str, int], available: int) -> dict[str, int]:
+    """`sizes`, shrunk in proportion where fewer are available than they ask for together."""
+    wanted = pd.Series(sizes)
+    return {str(k): int(v) for k, v in apportion(min(int(wanted.sum()), available), wanted).items()}
+
+
+def _stand_in(table: pd.DataFrame, rng: np.random.Generator, scaled: bool) -> Draw:
+    """The draw for an edition without COVIDX-Ray-5K; `scaled` shrinks the COVID-19 sizes as the negatives'."""
+    paper, diseased, well = SIZE["covidx_ray_5k"], SIZE["pretraining"].train_covid, SIZE["pretraining"].train_non_covid
+    pool, children = negatives(table), paediatric_findings(table)
+    healthy, abnormal = pool[pool["healthy"].astype(bool)], pool[~pool["healthy"].astype(bool)]
+    owner: dict[int, str] = {}
+    positives = {"test": paper.test_covid or 0, "train": paper.train_covid}
+    sizes = {"test": paper.test_non_covid or 0, "train": paper.train_non_covid}
+    if scaled:
+        share = min(1.0, len(pool) / (sum(sizes.values()) + diseased + well))
+        positives = {part: min(size, max(round(size * share), SMALLEST)) for part, size in positives.items()}
+    covid = _draw_covid(table, positives, owner, rng)
+    reserved = min(max(len(abnormal) / 2, diseased - len(children)), MOST_RESERVED * len(abnormal))
+    ill = _fit(sizes, min(int(len(abnormal) - reserved), round(MOST_ABNORMAL * sum(sizes.values()))))
+    normal = _fit({part: size - ill[part] for part, size in sizes.items()} | {"pretraining": well}, len(healthy))
+    drawn_ill = draw_disjoint(abnormal, ill, owner, rng)
+    drawn_well = draw_disjoint(healthy, normal, owner, rng)
+    adults = draw_disjoint(abnormal, {"pretraining": diseased}, owner, rng)["pretraining"]
+    fill = draw_disjoint(children, {"pretraining": diseased - len(adults)}, owner, rng)["pretraining"]
+    train, test = (
+        pd.concat([covid[part], drawn_ill[part], drawn_well[part]], ignore_index=True) for part in ("train", "test")
+    )
+    return Draw(train, test, _as_diseased(pd.concat([adults, fill]), drawn_well["pretraining"]))
+
+
+def _draw_covid(
+    table: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator
+) -> dict[str, pd.DataFrame]:
+    """The COVID-19 images of both parts, drawn image by image.
+
+    Four of the 71 can be named (COVIDX-Ray-5K's sample figure shows them), so they are always drawn, in which part is
+    drawn as well. Where the accepted licences leave too few candidates, other frontal COVID-19 X-rays fill the gap.
+    """
+    pool, others = candidates(table), other_frontal(table)
+    known = yes(pool, "covidx_known")
+    shares = np.array(list(sizes.values())) / sum(sizes.values())
+    for component in sorted(pool.loc[known, "component"].unique()):
+        owner[int(component)] = str(rng.choice(list(sizes), p=shares))
+    drawn = {part: pool[known & (pool["component"].map(owner) == part)] for part in sizes}
+    sizes = _fit(sizes, len(pool) + len(others))
+    for rows in (pool[~known], others):
+        short = {part: max(size - len(drawn[part]), 0) for part, size in sizes.items()}
+        scarce = len(rows) < 2 * sum(short.values())  # image by image would strand patients on the first side
+        more = draw_disjoint(rows, _fit(short, len(rows)), owner, rng, whole=scarce)
+        drawn = {part: pd.concat([drawn[part], more[part]]) for part in sizes}
+    return drawn
+
+
+def _published(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
+    """COVIDX-Ray-5K as published; pretraining drawn from CheXpert, disjoint from both parts."""
+    covidx = table[(table["collection"] == "covidx_ray_5k") & table["label"].notna()]
+    parts = {part: covidx[covidx["split"] == part].reset_index(drop=True) for part in ("train", "test")}
+    owner = {int(component): part for part, rows in parts.items() for component in rows["component"]}
+    pool = table[(table["collection"] == "CheXpert") & table["healthy"].notna()]
+    healthy, size = pool["healthy"].astype(bool), SIZE["pretraining"]
+    diseased = draw_disjoint(pool[~healthy], {"pretraining": size.train_covid}, owner, rng)["pretraining"]
+    well = draw_disjoint(pool[healthy], {"pretraining": size.train_non_covid}, owner, rng)["pretraining"]
+    return Draw(**parts, pretraining=_as_diseased(diseased, well))
+
+
+def _as_diseased(diseased: pd.DataFrame, healthy: pd.DataFrame) -> pd.DataFrame:
+    """One frame whose label says diseased ('covid') or healthy ('non_covid')."""
+    return pd.concat([diseased.assign(label="covid"), healthy.assign(label="non_covid")], ignore_index=True)
+
+
+def candidates(table: pd.DataFrame) -> pd.DataFrame:
+    """The frontal COVID-19 radiographs that COVIDX-Ray-5K was chosen from, those present, one a repeat.
+
+    The list itself states the diagnosis, also for images that the later table names otherwise and so
+    leaves without a label. One candidate is a lateral view, as the later table admits: it is left out.
+    """
+    rows = table[yes(table, "covidx_candidate") & (table["modality"] != "CT") & ~table["view"].isin(LATERAL_VIEWS)]
+    return _one_a_repeat(rows.assign(label="covid"))
+
+
+def other_frontal(table: pd.DataFrame) -> pd.DataFrame:
+    """Frontal COVID-19 X-rays that are no candidates and no external test, one a repeat."""
+    listed = table["repeat"].isin(table.loc[yes(table, "covidx_candidate"), "repeat"])
+    frontal = (table["modality"] == "X-ray") & table["view"].isin(FRONTAL_VIEWS)
+    return _one_a_repeat(table[(table["label"] == "covid") & frontal & ~_external(table) & ~listed])
+
+
+def negatives(table: pd.DataFrame) -> pd.DataFrame:
+    """Radiographs of adults without COVID-19 whose health status is known, one a repeat.
+
+    Left out are the 'No Finding' images of COVID-ChestXray (that cohort needs them) and the external tests.
+    """
+    needed = yes(table, "in_july2020_metadata") & yes(table, "healthy")
+    return _one_a_repeat(table[_usable(table) & (table["population"] == "adult") & ~needed])
+
+
+def paediatric_findings(table: pd.DataFrame) -> pd.DataFrame:
+    """Radiographs of children with a finding other than COVID-19, one a repeat."""
+    return _one_a_repeat(table[_usable(table) & (table["population"] == "paediatric") & ~yes(table, "healthy")])
+
+
+def _usable(table: pd.DataFrame) -> pd.Series:
+    stated = (table["label"] == "non_covid") & table["healthy"].notna()
+    lateral = (table["modality"] != "X-ray") | table["view"].isin(LATERAL_VIEWS)
+    return stated & ~lateral & ~_external(table) & ~disputed(table)
+
+
+def _external(table: pd.DataFrame) -> pd.Series:
+    return table["source"].isin(EXTERNAL_SOURCES)
+
+
+def disputed(table: pd.DataFrame) -> pd.Series:
+    """Whether a row's repeats disagree with each other, bool: about the label, the health or child and adult."""
+    stated = table.assign(population=table["population"].where(table["population"] != "unknown"))
+    values = stated.groupby("repeat")[["label", "healthy", "population"]].transform("nunique")
+    return (values > 1).any(axis=1)
+
+
+def _one_a_repeat(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first image of each group of near-duplicates; one known to be in COVIDX-Ray-5K comes first."""
+    first = rows.assign(later=~yes(rows, "covidx_known")).sort_values(["later", "image_id"])
+    return first.drop_duplicates("repeat").drop(columns="later")
+
+
+def yes(table: pd.DataFrame, name: str) -> pd.Series:
+    """A column of yes or no as bool; no where it is not known or the edition has no such column."""
+    return table.get(name, pd.Series(False, index=table.index)).fillna(False).astype(bool)

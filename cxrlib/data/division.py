@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cxrlib.data.draws import disputed
+from cxrlib.data.cohorts import disputed
 from cxrlib.data.editions import Edition, edition_of
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers.base import first_reason

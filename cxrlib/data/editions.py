@@ -1,25 +1,29 @@
-"""The three editions of the study: which collections each joins, and one digest that names their content.
+"""The three editions of the study: which collections each joins, what links its images, one digest of its content.
 
-The open edition can be read on every machine: where its images are not under the data root, the manifest that
-ships with the package yields the same rows with the same digest, `has_images` False.
+Linked images must stay on one side of a split. A patient id alone does not do: the same radiograph lies in several
+collections under other names and other patients. The open edition can be read on every machine: without its images,
+the manifest that ships with the package yields the same rows with the same digest, `has_images` False.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
-from cxrlib.data.components import link
 from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
-from cxrlib.data.readers.catalogue import problem
+from cxrlib.data.readers.base import problem
 from cxrlib.data.schema import validate_exclusions, validate_images
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.images.hashing import image_identity
+from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
+from cxrlib.images.hashing import image_identity, near_pairs, pack, perceptual_hashes
 from cxrlib.paths import data_root
 from cxrlib.storage import digest
 
@@ -29,6 +33,10 @@ COLLECTIONS = {
     "phantom": ("phantom",),
 }
 """The collections of each edition, in the order in which `auto` tries them."""
+
+REPEAT_LINKS = ("duplicate_group", "sha256")
+LINKS = ("patient_id", *REPEAT_LINKS)
+"""Columns of which a shared value links two images; so does a perceptual hash at most `hashing.THRESHOLD` bits away."""
 
 CHEXPERT_POOL = 3000
 """CheXpert images per class (healthy, diseased) that the original edition keeps: twice what a seed draws."""
@@ -40,9 +48,9 @@ _DERIVED = ["path", "phash", "component", "repeat"]  # columns that do not enter
 class Edition:
     """The images the study works on; treat the frames as read only.
 
-    `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `components.link`).
-    `excluded`: `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the
-    rows, the same wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
+    `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
+    `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows, the same
+    wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 
     name: str
@@ -76,8 +84,8 @@ class Edition:
         parts = [
             f"**Data: {self.name} edition** (`{self.digest[:12]}`)",
             f"{len(self.images):,} images: {covid:,} COVID-19, {other:,} non-COVID, {len(label) - covid - other:,} without a label",
+            *self.versions,
         ]
-        parts += self.versions
         if not self.has_images:
             parts.append("read from the package's manifest: its images are not here")
         if self.licences != "any":
@@ -115,18 +123,12 @@ def _load(name: str, licences: str, root: Path, scale: str) -> Edition:  # the l
     images = pd.concat([part.images for part in collections], ignore_index=True)
     excluded = [part.excluded for part in collections]
     for narrowed in (_needed_of_chexpert(images), _not_accepted(images, licences)):
-        gone = images["image_id"].isin(narrowed["image_id"])
-        images, excluded = images[~gone], [*excluded, narrowed]
+        images, excluded = images[~images["image_id"].isin(narrowed["image_id"])], [*excluded, narrowed]
     if images.empty:
         raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
-    return Edition.of(
-        name,
-        validate_images(images),
-        validate_exclusions(pd.concat(excluded, ignore_index=True)),
-        licences=licences,
-        versions=_versions(collections),
-        has_images=has_images,
-    )
+    left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
+    more = {"licences": licences, "versions": _versions(collections), "has_images": has_images}
+    return Edition.of(name, validate_images(images), left_out, **more)
 
 
 def edition_of(collection: Collection) -> Edition:
@@ -177,3 +179,40 @@ def _needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
     pool = shuffled.drop_duplicates("patient_id").groupby("healthy").head(CHEXPERT_POOL)
     gone = rows.loc[~rows["image_id"].isin(pool["image_id"]), ["image_id", "collection"]]
     return gone.assign(reason="not needed: beyond the seeded pretraining pool")
+
+
+def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`images` with the columns `component` (connected by `LINKS`) and `repeat` (by near-duplicates alone), int64.
+
+    A `repeat` is a component that patients do not join: the rows that show one picture. `alike`: pairs of image ids
+    (columns first, second) known to show one picture besides those whose hashes are near. A row that nothing links is
+    a component by itself; numbers follow the sorted `image_id`, whatever the order of the rows.
+    """
+    ordered = images.sort_values("image_id", kind="stable")
+    place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered, picture)
+    near = [place.get_indexer(pd.Index(hashes["image_id"]))[near_pairs(pack(hashes["hash"]))]]
+    if alike is not None:
+        near.append(np.column_stack([place.get_indexer(alike[end]) for end in ("first", "second")]))
+    repeat, component = (_connected(ordered, links, near) for links in (REPEAT_LINKS, LINKS))
+    return images.assign(component=component, repeat=repeat)
+
+
+def _connected(ordered: pd.DataFrame, links: Sequence[str], near: list[np.ndarray]) -> pd.Series:
+    """Component numbers of rows sorted by `image_id`, from shared values of columns and the pairs of rows `near` [P, 2]."""
+    edges, rows = [*near], np.arange(len(ordered))
+    for name in links:  # each row joined to the first row of its value; nulls join nothing
+        codes = pd.factorize(ordered[name])[0]
+        first = np.unique(codes, return_index=True)
+        edges.append(np.column_stack([first[1][np.searchsorted(first[0], codes)], rows])[codes >= 0])
+    i, j = np.concatenate(edges).T
+    graph = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ordered), len(ordered)))
+    labels = connected_components(graph, directed=False)[1]
+    return pd.Series(pd.factorize(labels)[0].astype(np.int64), index=ordered.index)  # by first appearance
+
+
+def picture(path: str) -> np.ndarray | None:
+    """The grey picture behind a path of the image table as it is hashed, uint8 [H, W]; None if it cannot be decoded."""
+    try:
+        return to_uint8(min_max(read_raw(path)))
+    except QuarantineError:
+        return None

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.cli.main import main
 from cxrlib.analysis.new_data.example import PLANTED, PROBLEMS, write_example
+from cxrlib.cli.main import main
 from cxrlib.data.check import CheckReport, check
 from cxrlib.data.check.association import association
 from cxrlib.data.readers import own, read_data

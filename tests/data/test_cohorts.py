@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxrlib.analysis.datasets import chestxray_history, composition, counts, shared, table_1_beside_ours
 from cxrlib.config import Cohort
-from cxrlib.data import draws
+from cxrlib.data import cohorts
 from cxrlib.data.cohorts import COHORTS, build_cohort
 from cxrlib.data.editions import Edition, load_edition
 from cxrlib.data.schema import validate_images
@@ -97,7 +97,7 @@ def test_sizes_are_the_papers_where_the_data_suffice(edition, seed):
 
 
 def test_the_parts_of_a_draw_share_no_component_and_no_image(edition):
-    drawn = draws.draw(edition, 3)
+    drawn = cohorts.draw(edition, 3)
     parts = [set(part["component"]) for part in (drawn.train, drawn.test, drawn.pretraining)]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     for part in (drawn.train, drawn.test, drawn.pretraining):
@@ -118,12 +118,12 @@ def test_every_cohort_and_protocol_of_a_seed_has_the_same_test_set(edition):
 def test_a_draw_does_not_depend_on_the_order_of_the_table(edition):
     shuffled = make_edition(edition.images.sample(frac=1, random_state=1))
     for part in ("train", "test", "pretraining"):
-        ours, theirs = (getattr(draws.draw(which, 2), part) for which in (edition, shuffled))
+        ours, theirs = (getattr(cohorts.draw(which, 2), part) for which in (edition, shuffled))
         assert ours["image_id"].tolist() == theirs["image_id"].tolist()
 
 
 def test_normal_and_abnormal_negatives_have_one_share_in_training_and_test(edition):
-    drawn = draws.draw(edition, 0)
+    drawn = cohorts.draw(edition, 0)
     shares = [part.loc[part["label"] == "non_covid", "healthy"].mean() for part in (drawn.train, drawn.test)]
     assert 0.5 < shares[0] < 1 and shares[0] == pytest.approx(shares[1], abs=1e-3)
     by_source = [
@@ -134,10 +134,10 @@ def test_normal_and_abnormal_negatives_have_one_share_in_training_and_test(editi
 
 
 def test_pretraining_takes_adults_first_and_children_only_to_fill(edition):
-    drawn = draws.draw(edition, 0)
+    drawn = cohorts.draw(edition, 0)
     diseased = drawn.pretraining[drawn.pretraining["label"] == "covid"]
     adults = diseased["population"].eq("adult").sum()
-    free = draws.negatives(edition.images)
+    free = cohorts.negatives(edition.images)
     used = {*drawn.train["component"], *drawn.test["component"]}
     left = free[(free["healthy"] == False) & ~free["component"].isin(used)]  # noqa: E712
     assert adults == len(left) and 0 < 1500 - adults == diseased["population"].eq("paediatric").sum()
@@ -193,7 +193,7 @@ def test_the_four_known_images_are_always_among_the_seventy_one():
     edition = make_edition(images)
     sides = set()
     for seed in range(12):
-        drawn = draws.draw(edition, seed)
+        drawn = cohorts.draw(edition, seed)
         held = [part["covidx_known"].sum() for part in (drawn.train, drawn.test)]
         assert sum(held) == 4
         sides.add(held[0])
@@ -221,7 +221,7 @@ def test_phantoms_play_every_role_at_any_scale(monkeypatch, scale):
         )
         assert tuple(table.loc[("pretraining", "clean"), ["train_covid", "train_non_covid"]]) == (1500, 1500)
     else:
-        assert sizes["train_covid"] == sizes["test_covid"] == draws.SMALLEST
+        assert sizes["train_covid"] == sizes["test_covid"] == cohorts.SMALLEST
         assert table.loc[("pretraining", "clean"), ["train_covid", "train_non_covid"]].gt(10).all()
     assert table.loc[("combined", "clean"), "train_covid"] > 0
     assert table.loc[("combined", "released"), "covid_overlap"] == sizes["test_covid"]
@@ -231,7 +231,7 @@ def test_phantoms_play_every_role_at_any_scale(monkeypatch, scale):
 def test_without_candidates_other_frontal_covid_images_stand_in():
     images = open_table().assign(covidx_candidate=False)
     images.loc[images["source"] == "ieee", "patient_id"] = None
-    drawn = draws.draw(make_edition(images), 0)
+    drawn = cohorts.draw(make_edition(images), 0)
     covid = pd.concat([drawn.train, drawn.test]).query("label == 'covid'")
     assert len(covid) == 71 and set(covid["view"]) == {"PA"} and set(covid["source"]) == {"ieee"}
 
@@ -254,9 +254,9 @@ def test_pictures_whose_publishers_contradict_each_other_are_never_drawn():
     images.loc[[*healthy[:30], *ill[:30]], "duplicate_group"] = [f"d{k}" for k in range(30)] * 2
     edition = make_edition(images)
     table = edition.images
-    assert draws.disputed(table).sum() == 60
+    assert cohorts.disputed(table).sum() == 60
     for seed in range(3):
-        drawn = draws.draw(edition, seed)
+        drawn = cohorts.draw(edition, seed)
         assert not pd.concat([drawn.train, drawn.test, drawn.pretraining])["duplicate_group"].notna().any()
 
 
@@ -310,7 +310,7 @@ def test_apportioning_is_exact_and_within_one_of_the_share(total, weights):
     series = pd.Series(weights, index=[f"s{k}" for k in range(len(weights))])
     if not series.sum():
         series.iloc[0] = 1
-    parts = draws.apportion(total, series)
+    parts = cohorts.apportion(total, series)
     assert parts.sum() == total
     assert ((parts - series * total / series.sum()).abs() < 1).all()
 
@@ -330,7 +330,7 @@ def test_draws_are_disjoint_and_exhaust_the_pool_before_they_fall_short(rows, se
         }
     )
     owner: dict[int, str] = {}
-    drawn = draws.draw_disjoint(pool, {"test": 8, "train": 12}, owner, np.random.default_rng(seed), whole)
+    drawn = cohorts.draw_disjoint(pool, {"test": 8, "train": 12}, owner, np.random.default_rng(seed), whole)
     assert not set(drawn["test"]["component"]) & set(drawn["train"]["component"])
     assert len(drawn["test"]) == min(8, len(pool))
     left = pool[~pool["component"].isin(drawn["test"]["component"])]
@@ -350,7 +350,7 @@ def test_the_open_edition_reaches_table_1(real_data, seed):
     assert table.loc[("combined", "released"), "covid_overlap"] == 40
     assert table.loc[("combined", "clean"), ["shared_components", "near_repeats", "covid_overlap"]].eq(0).all()
     assert table.loc[("combined", "clean"), "train_covid"] > 300
-    drawn = draws.draw(load_edition("open"), seed)
+    drawn = cohorts.draw(load_edition("open"), seed)
     assert pd.concat([drawn.train, drawn.test])["covidx_known"].sum() == 4
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.draws import LATERAL_VIEWS, disputed
+from cxrlib.data.cohorts import LATERAL_VIEWS, disputed
 from cxrlib.data.editions import Edition
 from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError

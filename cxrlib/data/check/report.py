@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.check.verdicts import CHECKS, ERROR, OK, WARNING, Facts, Verdict
-from cxrlib.data.components import link
 from cxrlib.data.division import published_split
+from cxrlib.data.editions import link
 from cxrlib.data.readers.base import Collection
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store

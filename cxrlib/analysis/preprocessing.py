@@ -1,14 +1,9 @@
-"""What is done to an image before a network sees it, and which side effects tell the classes apart?
-
-Tables from pixels are recorded (`recorded_analysis`); the others follow from generated files, from the augmentation's
-design, or from the images at hand.
-"""
+"""What is done to an image before a network sees it, and which side effects tell the classes apart?"""
 
 import io
 import os
 import tempfile
-import time
-from collections.abc import Callable
+from timeit import repeat, timeit
 from unittest.mock import patch
 
 import numpy as np
@@ -34,10 +29,11 @@ def answer(sharpness: pd.DataFrame, ranges: pd.DataFrame, size: int) -> str:
     four = sharpness.loc[sharpness["resampled"] == 4, "sharpness"].median()
     level = ranges.groupby("source")["mean level"].median()
     return (
-        f"The steps are simple and are reproduced here with {RELEASED_BYTES / size**2:.0f} times fewer bytes an image, but scaling by two extreme "
-        f"pixels does not make images from different sources alike: the median grey level of a source lies between {level.min():.2f} and "
-        f"{level.max():.2f}. The augmentation blurs: a copy rotated four times keeps {percent(four, 0)} of its original's "
-        "mean gradient, and since only COVID-19 images are augmented, the blur itself tells the classes apart."
+        f"The steps are simple and are reproduced here with {RELEASED_BYTES / size**2:.0f} times fewer bytes an image, but "
+        "scaling by two extreme pixels does not make images from different sources alike: the median grey level of a source "
+        f"lies between {level.min():.2f} and {level.max():.2f}. The augmentation blurs: a copy rotated four times keeps "
+        f"{percent(four, 0)} of its original's mean gradient, and since only COVID-19 images are augmented, the blur itself "
+        "tells the classes apart."
     )
 
 
@@ -50,26 +46,23 @@ def examples(edition: Edition, per_class: int = 2, seed: int = 0) -> pd.DataFram
     free = rows[~rows["licence"].str.contains(_NOT_TO_SHOW, case=False, regex=True)]
     rows = rows if free.empty else free
     order = rows.assign(n=rows.groupby(["label", "source"]).cumcount()).sort_values(["n", "label"], kind="stable")
-    chosen = order.groupby("label").head(per_class).drop(columns="n")
+    chosen = order.drop(columns="n").groupby("label").head(per_class)
     return chosen.sort_values("label", kind="stable", ignore_index=True)
 
 
 def step_images(path: str, size: int) -> dict[str, np.ndarray]:
     """One image after each step of `STEPS`: the first in the file's units, the others in [0, 1]."""
     raw = read_raw(path)
-    scaled = min_max(raw)
-    return dict(zip(STEPS, (raw, scaled, resize(scaled, size)), strict=True))
+    return dict(zip(STEPS, (raw, scaled := min_max(raw), resize(scaled, size)), strict=True))
 
 
 def step_table(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     """Size, type and range of each example after each step: image_id, source, step, pixels, dtype, min, mean, max."""
-    found = []
-    for row in rows.itertuples():
-        for step, image in step_images(str(row.path), size).items():
-            values = [float(value) for value in (image.min(), image.mean(), image.max())]
-            shape = f"{image.shape[1]} x {image.shape[0]}"
-            found.append((row.image_id, row.source, step, shape, str(image.dtype), *values))
-    return pd.DataFrame(found, columns=["image_id", "source", "step", "pixels", "dtype", "min", "mean", "max"])
+    return pd.DataFrame(
+        {"image_id": row.image_id, "source": row.source, "step": step, "pixels": f"{x.shape[1]} x {x.shape[0]}",
+         "dtype": str(x.dtype), "min": float(x.min()), "mean": float(x.mean()), "max": float(x.max())}
+        for row in rows.itertuples() for step, x in step_images(str(row.path), size).items()
+    )  # fmt: skip
 
 
 def full_range(image: np.ndarray) -> float:
@@ -87,9 +80,8 @@ def grey_ranges(edition: Edition, per_source: int = 20, seed: int = 0) -> pd.Dat
     for row in sample_rows(edition, per_source, seed).itertuples():
         raw = read_raw(str(row.path))
         scaled = min_max(raw)
-        low, high = np.percentile(scaled, (1, 99))
-        used = (float(raw.max()) - float(raw.min())) / full_range(raw)
-        found.append((row.source, row.label, used, float(high - low), float(scaled.mean())))
+        used, span = (float(raw.max()) - float(raw.min())) / full_range(raw), np.ptp(np.percentile(scaled, (1, 99)))
+        found.append((row.source, row.label, used, float(span), float(scaled.mean())))
     return pd.DataFrame(found, columns=["source", "label", "range used", "1st to 99th percentile", "mean level"])
 
 
@@ -99,13 +91,11 @@ def grey_before_after(edition: Edition, per_source: int = 20, seed: int = 0, bin
 
     Levels are shares of the file's full range (before) or of [0, 1] (after); each image has the same weight.
     """
-    edges, rows = np.linspace(0, 1, bins + 1), sample_rows(edition, per_source, seed)
-    parts = []
-    for label, paths in rows.groupby("label")["path"]:
+    edges, parts = np.linspace(0, 1, bins + 1), []
+    for label, paths in sample_rows(edition, per_source, seed).groupby("label")["path"]:
         total = np.zeros((2, bins))
         for raw in map(read_raw, paths):
-            steps = (raw / full_range(raw), min_max(raw))
-            total += [np.histogram(image, bins=edges, density=True)[0] for image in steps]
+            total += [np.histogram(x, bins=edges, density=True)[0] for x in (raw / full_range(raw), min_max(raw))]
         for step, density in zip(("before", "after"), total / len(paths), strict=True):
             level = (edges[:-1] + edges[1:]) / 2
             parts.append(pd.DataFrame({"step": step, "label": label, "level": level, "density": density}))
@@ -122,9 +112,9 @@ def undecodable(edition: Edition, size: int = 64) -> pd.DataFrame:
 def left_out(edition: Edition, undecoded: pd.DataFrame) -> pd.DataFrame:
     """Images that no training set can hold: stage (reader, decoder), collection, reason, images."""
     by_reader = edition.excluded.groupby(["collection", "reason"]).size().rename("images").reset_index()
-    table = pd.concat([by_reader.assign(stage="reader"), undecoded.assign(stage="decoder")], ignore_index=True)
-    table = table.sort_values(["stage", "images"], ascending=False, ignore_index=True)
-    return table[["stage", "collection", "reason", "images"]]
+    table = pd.concat([by_reader.assign(stage="reader"), undecoded.assign(stage="decoder")])
+    columns = ["stage", "collection", "reason", "images"]
+    return table[columns].sort_values(["stage", "images"], ascending=False, ignore_index=True)
 
 
 @recorded_analysis("dark_surround")
@@ -135,8 +125,8 @@ def dark_surround(edition: Edition, size: int = 64) -> pd.DataFrame:
     found, X-rays flagged, CT slices, X-rays.
     """
     store = open_store(edition.images, size)
-    table = store.table[["image_id"]].merge(edition.images, on="image_id", validate="one_to_one")
-    ct, pixels = (table["modality"] == "CT").to_numpy(), store.pixels
+    modality = edition.images.set_index("image_id")["modality"]
+    ct, pixels = (modality[store.table["image_id"]] == "CT").to_numpy(), store.pixels
     sides = np.stack([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]])
     least = (sides < 25.5).mean(axis=2).min(axis=0)  # dark share of the least dark side of each image
     found = [(share, int((least >= share)[ct].sum()), int((least >= share)[~ct].sum())) for share in (0.25, 0.5, 0.75)]
@@ -162,36 +152,39 @@ def sharpness(edition: Edition, size: int = 256, images: int = 20, seed: int = 0
     The gradient is measured on the central half of the image, away from the repeated edges; angles are random.
     """
     rows = sample_rows(edition, 5, seed).sample(frac=1, random_state=seed).head(images)
-    store = open_store(rows, size)
-    return sharpness_of(np.asarray(store.pixels), seed)
-
-
-def sharpness_of(pixels: np.ndarray, seed: int) -> pd.DataFrame:
-    """`sharpness` of images uint8 [N, S, S]."""
+    pixels = np.asarray(open_store(rows, size).pixels)
+    margin = size // 4
     variants = augment(pixels, "random", seed).reshape(COPIES, *pixels.shape)
-    margin = pixels.shape[-1] // 4
     centre = variants[:, :, margin:-margin, margin:-margin].astype(np.float32)
     gradient = np.hypot(*np.gradient(centre, axis=(2, 3))).mean(axis=(2, 3), dtype=np.float64)
-    variant, image = np.indices(gradient.shape)
-    relative = (gradient / gradient[0]).ravel()
-    table = pd.DataFrame({"image": image.ravel(), "variant": variant.ravel(), "sharpness": relative})
+    variant, image = (index.ravel() for index in np.indices(gradient.shape))
+    table = pd.DataFrame({"image": image, "variant": variant, "sharpness": (gradient / gradient[0]).ravel()})
     return table.merge(variant_table()[["variant", "resampled"]], on="variant")
 
 
 def angle_table(count: int, seed: int) -> pd.DataFrame:
     """Total rotation of each variant of `count` images under both readings: rotation, variant, image, angle (degrees)."""
-    variant, image = (index.ravel() for index in np.indices((COPIES, count)))
-    parts = [
-        pd.DataFrame({"rotation": r, "variant": variant, "image": image, "angle": total_angles(count, r, seed).ravel()})
-        for r in ROTATIONS
-    ]
-    return pd.concat(parts, ignore_index=True)
+    angles = np.stack([total_angles(count, rotation, seed) for rotation in ROTATIONS])
+    names = ["rotation", "variant", "image"]
+    rows = pd.MultiIndex.from_product([ROTATIONS, range(COPIES), range(count)], names=names)
+    return pd.DataFrame({"angle": angles.ravel()}, rows).reset_index()
 
 
 def damage_table() -> pd.DataFrame:
     """What becomes of files damaged on purpose, one noise image spoiled in several ways: file, outcome."""
+
+    def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+        Image.fromarray(image).save(buffer := io.BytesIO(), kind)
+        return buffer.getvalue()
+
+    def outcome(content: bytes) -> str:
+        try:
+            return f"accepted, {preprocess(decode(content), 64).shape[0]} px"
+        except QuarantineError as error:
+            return f"quarantined: {error.reason}"
+
     noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
-    png, jpeg = _encoded(noise, "PNG"), _encoded(noise, "JPEG")
+    png, jpeg = encoded(noise), encoded(noise, "JPEG")
     files = {
         "PNG, whole": png,
         "PNG, second half missing": png[: len(png) // 2],
@@ -199,30 +192,16 @@ def damage_table() -> pd.DataFrame:
         "PNG, 400 bytes overwritten": png[:400] + bytes(400) + png[800:],
         "text named .jpg": b"no image here",
         "empty file": b"",
-        "one grey level": _encoded(np.full((96, 96), 7, np.uint8), "PNG"),
-        "a strip of one row": _encoded(noise.reshape(1, -1), "PNG"),
+        "one grey level": encoded(np.full((96, 96), 7, np.uint8)),
+        "a strip of one row": encoded(noise.reshape(1, -1)),
     }
-    return pd.DataFrame([(name, _outcome(content)) for name, content in files.items()], columns=["file", "outcome"])
-
-
-def _encoded(image: np.ndarray, format: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format)
-    return buffer.getvalue()
-
-
-def _outcome(content: bytes) -> str:
-    try:
-        return f"accepted, {preprocess(decode(content), 64).shape[0]} px"
-    except QuarantineError as error:
-        return f"quarantined: {error.reason}"
+    return pd.DataFrame({"file": list(files), "outcome": list(map(outcome, files.values()))})
 
 
 def storage_table(size: int, images: int) -> pd.DataFrame:
     """Bytes of an image and of so many images, beside the released code's float64 arrays of three channels."""
-    rows = [("released code: float64, 3 channels, 256 px", RELEASED_BYTES)]
-    rows.append((f"here: uint8, 1 channel, {size} px", size**2))
-    table = pd.DataFrame(rows, columns=["format", "bytes an image"])
+    formats = ["released code: float64, 3 channels, 256 px", f"here: uint8, 1 channel, {size} px"]
+    table = pd.DataFrame({"format": formats, "bytes an image": [RELEASED_BYTES, size**2]})
     table["MiB an image"] = table["bytes an image"] / 2**20
     return table.assign(**{"GiB in all": table["bytes an image"] * images / 2**30})
 
@@ -230,18 +209,13 @@ def storage_table(size: int, images: int) -> pd.DataFrame:
 def relative_speed(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     """Images in the time that decoding one takes, by stage: stage, relative_speed; within seconds, of images at hand."""
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, CXR_CACHE=folder):
-        decoding = _seconds(lambda: open_store(rows, size)) / len(rows)
+        decoding = timeit(lambda: open_store(rows, size), number=1) / len(rows)
         pixels = np.asarray(open_store(rows, size).pixels)
     loader = ArrayLoader(np.resize(pixels, (512, size, size)), bs=64, shuffle=True)
+    few = pixels[:8]
     stages = {
         "decode a file into the store": decoding,
-        "make an augmented copy": _seconds(lambda: augment(pixels[:8], "random", 0)) / (COPIES * min(8, len(pixels))),
-        "take an image out of the store, in a batch": min(_seconds(lambda: list(loader)) for _ in range(3)) / 512,
+        "make an augmented copy": timeit(lambda: augment(few, "random", 0), number=1) / (COPIES * len(few)),
+        "take an image out of the store, in a batch": min(repeat(lambda: list(loader), number=1, repeat=3)) / 512,
     }
-    return pd.DataFrame({"stage": list(stages), "relative_speed": [decoding / seconds for seconds in stages.values()]})
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return pd.DataFrame({"stage": list(stages), "relative_speed": [decoding / took for took in stages.values()]})

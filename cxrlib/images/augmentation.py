@@ -95,14 +95,13 @@ def variant_table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "name", "flipped", "resampled", "angle"])
 
 
-def batch_transforms(name: str, size: int | None = None) -> list[Any]:
+def batch_transforms(name: str) -> list[Any]:
     """fastai batch transforms, applied on the device: none, or light ones (beyond the paper, off by default).
 
-    "light": flip, rotation of at most 5 degrees, zoom of at most 5 %, small changes of brightness and contrast; `size`
-    resamples to that side in the same step (None: as the images are). They draw from torch's global generator, so
-    `torch.manual_seed` fixes them. Raises ParameterError for an unknown name.
+    "light": flip, rotation of at most 5 degrees, zoom of at most 5 %, small changes of brightness and contrast. They
+    draw from torch's global generator, so `torch.manual_seed` fixes them. Raises ParameterError for an unknown name.
     """
     if name not in ("none", "light"):
         raise ParameterError(f"batch_augmentation = {name!r} is not allowed: choose none or light.")
     light = dict(max_rotate=5.0, min_zoom=0.95, max_zoom=1.05, max_lighting=0.1, max_warp=0.0, pad_mode="border")
-    return [] if name == "none" else list(aug_transforms(size=size, **light))
+    return [] if name == "none" else list(aug_transforms(**light))

@@ -76,10 +76,10 @@ class ImageStore:
         return np.asarray(self.pixels[self.rows(image_ids)])
 
 
-def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageStore:
+def open_store(images: pd.DataFrame, size: int) -> ImageStore:
     """The store of `images` (rows of an edition's table) at `size` x `size`, built now if it is not there.
 
-    `verify` quarantines a file whose SHA-256 differs from its table's. A store with quarantined files is built again once one
+    A file whose SHA-256 differs from its table's is quarantined. A store with quarantined files is built again once one
     of those files has changed. Raises DataError if no image at all can be read, or if the store is damaged.
     """
     if absent := sorted(set(_COLUMNS) - set(images)):
@@ -89,14 +89,14 @@ def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageSto
     if images.empty:
         raise DataError("the image table is empty: nothing to preprocess.")
     images = images.sort_values("image_id", ignore_index=True)
-    folder = cache_root() / "images" / _key(images, size, verify)
+    folder = cache_root() / "images" / _key(images, size)
     if not _complete(folder, images):
         with lock(folder):
             if not _complete(folder, images):  # another process may have built it meanwhile
                 for abandoned in folder.parent.glob(f".{folder.name}.*"):  # of a build that was killed
                     shutil.rmtree(abandoned, ignore_errors=True)
                 with atomic_path(folder, marker="store.json") as part:
-                    _build(images, size, verify, part)
+                    _build(images, size, part)
     try:
         pixels = np.load(folder / "pixels.npy", mmap_mode="r")
         table, bad = (pd.read_parquet(folder / f"{name}.parquet") for name in ("table", "quarantined"))
@@ -108,13 +108,13 @@ def open_store(images: pd.DataFrame, size: int, verify: bool = True) -> ImageSto
         raise DataError(f"the image store {folder} is damaged: delete that folder and run again.") from error
 
 
-def _key(images: pd.DataFrame, size: int, verify: bool) -> str:
+def _key(images: pd.DataFrame, size: int) -> str:
     """Readable name plus 16 hexadecimal digits; a row without a SHA-256 counts by its file's size and time."""
     content = [
         [name, _stamp(path) if pd.isna(sha256) else sha256]
         for name, path, sha256 in zip(images["image_id"], images["path"], images["sha256"], strict=True)
     ]
-    identity = digest({"images": content, "size": size, "verify": verify, "version": PREPROCESSING_VERSION})
+    identity = digest({"images": content, "size": size, "verify": True, "version": PREPROCESSING_VERSION})
     return f"{size}px-{identity[:16]}"
 
 
@@ -138,7 +138,7 @@ def _complete(folder: Path, images: pd.DataFrame) -> bool:
     return now.to_dict() == then.to_dict()
 
 
-def _build(images: pd.DataFrame, size: int, verify: bool, folder: Path) -> None:
+def _build(images: pd.DataFrame, size: int, folder: Path) -> None:
     """Write the four files of a store, the pixels as they come, so memory stays at a chunk."""
     folder.mkdir()
     usable: list[tuple[str, int, int, int, str | None]] = []
@@ -152,7 +152,7 @@ def _build(images: pd.DataFrame, size: int, verify: bool, folder: Path) -> None:
         _write_header(file, len(images), size)
         for start in range(0, len(images), CHUNK):
             part = images.iloc[start : start + CHUNK]
-            decoded = pool.map(load_image, part["path"], part["sha256"], repeat(size), repeat(verify))
+            decoded = pool.map(load_image, part["path"], part["sha256"], repeat(size))
             rows = zip(part["image_id"], part["collection"], part["path"], decoded, strict=True)
             for name, collection, path, (found, *facts) in rows:
                 bar.update()
@@ -177,12 +177,10 @@ def _write_header(file: BinaryIO, count: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)})
 
 
-def load_image(
-    path: str, expected: str | None, size: int, verify: bool = True
-) -> tuple[np.ndarray | str, int, int, str | None]:
+def load_image(path: str, expected: str | None, size: int) -> tuple[np.ndarray | str, int, int, str | None]:
     """Preprocessed pixels (or the reason why there are none), width and height as decoded, SHA-256 of the file.
 
-    `verify` compares that with the `expected` SHA-256, if any. A file's bytes are read once for both.
+    A SHA-256 other than the `expected` one, if any, is a reason. A file's bytes are read once for both.
     """
     sha256 = expected
     try:
@@ -191,7 +189,7 @@ def load_image(
         else:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()
-            if verify and not pd.isna(expected) and sha256 != expected:
+            if not pd.isna(expected) and sha256 != expected:
                 raise QuarantineError("sha256 differs from its table")
             image = decode(content)
         return preprocess(image, size), image.shape[1], image.shape[0], sha256

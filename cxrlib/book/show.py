@@ -40,9 +40,15 @@ def show_table(
     column; the CSV keeps full precision and every column. `frozen`: of a wide table, the number of first columns that
     stay in view. `fold`: a title under which a long table is folded away.
     """
-    body = printed(table, digits).to_html(index=index, border=0, classes="table sortable", justify="left")
+    with pd.option_context("display.max_colwidth", None):
+        body = printed(table, digits).to_html(index=index, border=0, classes="table sortable", justify="left")
     body = framed(body, frozen)
-    show_html(f"<details><summary>{html.escape(fold)}</summary>{body}</details>" if fold else body, table, name, source)
+    show_html(folded(body, fold), table, name, source)
+
+
+def folded(body: str, title: str) -> str:
+    """`body` folded away under `title`; as it is where there is no title."""
+    return f'<details class="cxr-fold"><summary>{html.escape(title)}</summary>{body}</details>' if title else body
 
 
 def framed(table: str, frozen: int = 0) -> str:

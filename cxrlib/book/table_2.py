@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from cxrlib.analysis.single_run import provenance_table
-from cxrlib.book.show import framed, show_html
+from cxrlib.book.show import folded, framed, show_html
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
 
@@ -43,7 +43,7 @@ def show_table_2(
     text = page_table(table, metrics)
     body = text.to_html(index=False, border=0, classes="table sortable", justify="left")
     body = framed(body, frozen=list(text).index("protocol") + 1)
-    show_html(f"<details><summary>{html.escape(fold)}</summary>{body}</details>" if fold else body, table, file, source)
+    show_html(folded(body, fold), table, file, source)
 
 
 def show_records(records: Sequence[Record]) -> None:
@@ -57,8 +57,7 @@ def show_records(records: Sequence[Record]) -> None:
             f'<details class="cxr-record" id="record-{html.escape(record.key)}"><summary>{html.escape(record.key)}{mark}</summary>'
             f'<div class="cxr-table">{body}</div></details>'
         )
-    inner = "\n".join(blocks)
-    display(HTML(f"<details><summary>All {len(blocks)} records</summary>{inner}</details>"))
+    display(HTML(folded("\n".join(blocks), f"All {len(blocks)} records")))
 
 
 def _page_row(row: pd.Series, metrics: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from cxrlib.data.fetch import HOST, JOBS, fetch, plan, status
-from cxrlib.data.readers.catalogue import CATALOGUE, locate, publication, where_to_get
+from cxrlib.data.readers.base import CATALOGUE, locate, publication, where_to_get
 from cxrlib.errors import ParameterError
 from cxrlib.paths import data_root
 

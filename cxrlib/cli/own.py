@@ -29,22 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="folder of images with a CSV table, a published layout, or a collection's name")
     parser.add_argument("--report", type=Path, default=Path("report"), help="folder of the report (default: report)")
     parser.add_argument("--positive", metavar="LABEL", help="label that counts as positive")
-    parser.add_argument(
-        "-p",
-        dest="parameters",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a parameter of the run, as in chapter 5: model, beta, image_size, epochs, seed, ...",
-    )
+    what = "a parameter of the run, as in chapter 5: model, beta, image_size, epochs, seed, ..."
+    parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help=what)
 
 
 def main(args: argparse.Namespace) -> int:
     """Check what can be checked in seconds, execute the chapter, write the report; the status of the data's worst verdict."""
     import pandas as pd
 
-    from cxrlib.analysis.new_data.report import MARKER, mark  # torch from here on: options are checked before
-    from cxrlib.analysis.new_data.run import new_config
+    from cxrlib.analysis.new_data.run import MARKER, mark, new_config  # torch: `--help` need not wait for it
 
     given = parameters(args.parameters)
     path = Path(args.data).expanduser()
@@ -64,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def parameters(texts: list[str]) -> dict[str, Any]:
-    """The values of `-p NAME=VALUE`, checked; ParameterError for anything else."""
+    """The values of `-p NAME=VALUE`, read as papermill reads them and checked; ParameterError for anything else."""
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -76,14 +69,11 @@ def parameters(texts: list[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """`text` as None, a truth value, a whole number, a number or itself, as papermill reads it."""
-    known = {"None": None, "True": True, "False": False}
-    if text in known:
-        return known[text]
-    for kind in (int, float):
+    """`text` as None, a truth value, a whole number, a number or itself."""
+    for kind in ({"None": None, "True": True, "False": False}.__getitem__, int, float):
         try:
             return kind(text)
-        except ValueError:
+        except (KeyError, ValueError):
             continue
     return text
 
@@ -95,8 +85,11 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
     from docutils.core import publish_string
     from myst_nb.docutils_ import Parser
 
+    def tagged(cell: Any, tag: str) -> bool:
+        return tag in cell.metadata.get("tags", [])
+
     notebook = nbformat.read(project_root() / "chapters" / f"{CHAPTER}.ipynb", as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if BOOK_ONLY not in cell.metadata.get("tags", [])]
+    notebook.cells = [cell for cell in notebook.cells if not tagged(cell, BOOK_ONLY)]
     nbformat.write(notebook, scratch / "chapter.ipynb")
     try:
         done = papermill.execute_notebook(
@@ -108,8 +101,11 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
         if isinstance(kind, type) and issubclass(kind, CxrError):
             raise kind(error.evalue) from None
         raise
-    glued = {name: text for cell in done.cells for name, text in _glued(cell)}
-    done.cells = [cell for cell in done.cells if "remove-cell" not in cell.metadata.get("tags", [])]
+    glued = {}
+    for output in (output for cell in done.cells for output in cell.get("outputs", [])):
+        name = output.get("metadata", {}).get("scrapbook", {}).get("name", "")
+        glued[name.split("__")[-1]] = str(next(iter(output.get("data", {}).values()), "")).strip("'\"")
+    done.cells = [cell for cell in done.cells if not tagged(cell, "remove-cell")]
     for cell in done.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, glued)
@@ -120,19 +116,7 @@ def execute(values: dict[str, Any], scratch: Path) -> str:
         "output_encoding": "unicode", "report_level": 4, "_disable_config": True,
     }  # fmt: skip
     source, name = nbformat.writes(done), str(scratch / "done.ipynb")
-    page = publish_string(source, name, parser=Parser(), writer_name="html5", settings_overrides=settings)
-    return str(page)
-
-
-def _glued(cell: Any) -> list[tuple[str, str]]:
-    """Names and texts that a cell glued."""
-    found = []
-    for output in cell.get("outputs", []):
-        name = output.get("metadata", {}).get("scrapbook", {}).get("name", "")
-        if name:
-            text = next(iter(output["data"].values())) if output.get("data") else ""
-            found.append((name.split("__")[-1], str(text).strip("'\"")))
-    return found
+    return str(publish_string(source, name, parser=Parser(), writer_name="html5", settings_overrides=settings))
 
 
 def plain(text: str, glued: dict[str, str]) -> str:

@@ -1,7 +1,9 @@
-"""`python -m cxrlib score`: score predictions beside the recorded networks."""
+"""`python -m cxrlib score PREDICTIONS --split split.csv`: anybody's predictions beside the recorded networks."""
 
 import argparse
 from pathlib import Path
+
+from cxrlib.errors import ParameterError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +17,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the command; its exit status."""
-    from cxrlib.analysis.benchmark.score import main as run  # torch from here on: `--help` need not wait for it
+    """Print what the predictions reach and, with --report, write it; 0."""
+    from cxrlib.analysis.benchmark import score as scoring  # scikit-learn: `--help` need not wait for it
+    from cxrlib.records.record import read_records
+    from cxrlib.storage import check_folder
 
-    return run(args)
+    if len(args.predictions) > 2:
+        raise ParameterError("give one file of predictions, or two to compare.")
+    if args.report is not None:
+        check_folder(args.report, scoring.MARKER)
+    split = scoring.read_split(args.split)
+    paths = [scoring.locate_predictions(name) for name in args.predictions]
+    names = [path.stem if path.suffix == ".csv" else path.parent.name for path in paths]
+    names = names if len(set(names)) == len(names) else [str(path) for path in paths]
+    scored = [scoring.score(name, scoring.read_table(path), split) for name, path in zip(names, paths, strict=True)]
+    records = scoring.comparable(scored[0], read_records()[0])
+    print(*(scoring.summary_sentence(one, records) for one in scored), sep="\n")
+    if len(scored) == 2:
+        print(*scoring.paired_tests(*scored)["sentence"], sep="\n")
+    if args.report is not None:
+        scoring.write_report(args.report, scored, records)
+        print(f"report: {args.report}")
+    return 0

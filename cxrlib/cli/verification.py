@@ -1,0 +1,112 @@
+"""Compute again what is committed, and compare: the reproducibility claim of the study.
+
+Everywhere: each record's files, key, counts, rates and areas (from its predictions), the intervals of a sample of them, the
+manifest against the data that the records name, every committed table's digest. Where the open edition's images are at hand:
+every analysis from pixels. With `--runs N`: N of the records, trained again.
+"""
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import cxrlib.analysis
+from cxrlib.data.editions import Edition, load_edition
+from cxrlib.errors import CxrError
+from cxrlib.paths import results_root
+from cxrlib.records.analyses import ANALYSES, differences, read_analysis, record
+from cxrlib.records.evaluate import evaluate
+from cxrlib.records.provenance import machine, versions
+from cxrlib.records.record import Record, read_records
+from cxrlib.training.precision import best_device
+from cxrlib.training.runs import run
+
+SAMPLE = 12
+"""Records whose bootstrap intervals are computed again, spread evenly over all."""
+LOGITS = 1e-6
+"""How far a logit of a run that is trained again may lie off on the same machine with the same versions."""
+
+Line = tuple[str, str, str, str]  # what, name, tolerance, difference ('' for none)
+
+
+def verify(runs: int, write: bool) -> int:
+    """Print a line a check and a table of what differs; 0 if nothing does, else 1. `write`: record the analyses anew instead."""
+    import_analyses()
+    edition = load_edition("open")
+    if write:
+        for analysis in ANALYSES.values():
+            record(analysis, edition)
+        return 0
+    records, aside = read_records()
+    lines: list[Line] = [("record", sentence.split()[1], "exact", sentence) for sentence in aside]
+    for line in _checks(records, edition, runs):
+        lines.append(line)
+        print(f"{'differs' if line[3] else 'same':8} {line[0]:10} {line[1]} (tolerance: {line[2]})", flush=True)
+    table = pd.DataFrame(lines, columns=["what", "name", "tolerance", "difference"])
+    differing = table[table["difference"] != ""]
+    kinds = ", ".join(f"{count} {what}s" for what, count in table["what"].value_counts().items())
+    where = (
+        "" if edition.has_images else " (the open edition's images are not at hand: analyses were read, not computed)"
+    )
+    print(f"verified: {kinds}; {len(differing)} differ{where}")
+    for row in differing.itertuples():
+        print(f"  {row.what} {row.name}: {row.difference}")
+    return int(len(differing) > 0)
+
+
+def import_analyses() -> None:
+    """Import every module of `cxrlib.analysis`, which registers the recorded analyses."""
+    for module in pkgutil.walk_packages(cxrlib.analysis.__path__, "cxrlib.analysis."):
+        importlib.import_module(module.name)
+
+
+def _checks(records: list[Record], edition: Edition, runs: int) -> Iterator[Line]:
+    others = {record.inputs["data"] for record in records if record.config.edition == "open"} - {edition.digest}
+    named = ", ".join(sorted(str(data)[:12] for data in others))
+    yield "manifest", edition.short, "exact", f"records were made on {named}" if others else ""
+    sample = {records[i].key for i in np.linspace(0, len(records) - 1, min(SAMPLE, len(records))).astype(int)}
+    for found in records:
+        whole = found.key in sample
+        yield "record", found.key, "1e-9" if whole else "1e-9, without intervals", _metrics(found) if whole else ""
+    for name, analysis in sorted(ANALYSES.items()):
+        try:
+            same = differences(analysis, edition) if edition.has_images else (read_analysis(name) is None and "missing")
+        except CxrError as error:
+            same = str(error)
+        yield "analysis", name, f"{analysis.tolerance:g}", same or ""
+    for path in sorted((results_root() / "analyses").glob("*.json")):
+        if path.stem not in ANALYSES:
+            yield "analysis", path.stem, "exact", "no analysis of this name exists any more: remove its two files"
+    for index in np.linspace(0, len(records) - 1, min(runs, len(records))).astype(int):
+        yield _trained_again(records[index], edition)
+
+
+def _metrics(found: Record) -> str:
+    """The first figure of a record that its predictions do not give, intervals included."""
+    for part, figures in evaluate(found.predictions).items():
+        stated = found.metrics[part]
+        pairs = figures.items() if isinstance(figures, dict) else [("", figures)]
+        for name, value in pairs:
+            old = stated[name] if isinstance(figures, dict) else stated
+            if not _close(old, value):
+                return f"{part} {name} is stated as {old} but is {value}"
+    return ""
+
+
+def _close(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(one == other)
+
+
+def _trained_again(found: Record, edition: Edition) -> Line:
+    here = {"machine": machine(best_device()), "versions": versions()}
+    if any(found.provenance[name] != value for name, value in here.items()) or not edition.has_images:
+        return "run", found.key, "not compared: made on another machine or with other versions", ""
+    again = run(found.config, edition, rerun=True, save=False)
+    gap = np.abs(again.predictions["logit"].to_numpy() - found.predictions["logit"].to_numpy()).max()
+    return "run", found.key, f"{LOGITS:g} of a logit", "" if gap <= LOGITS else f"logits differ by up to {gap:.3g}"

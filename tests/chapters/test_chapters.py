@@ -212,3 +212,11 @@ def test_the_book_of_a_bare_machine_is_whole_and_nothing_in_it_is_hollow(html: P
         *(f"chapters/{notebook.stem}" for notebook in NOTEBOOKS),
         "index",
     ]
+
+
+@pytest.mark.slow
+def test_nbval_runs_a_chapter_as_it_is_committed(shell: dict[str, str]) -> None:
+    """`pytest --nbval-lax chapters/…` works for whoever works on one chapter; the book's build executes them all."""
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "chapters/04_wce.ipynb"]
+    done = subprocess.run(command, cwd=project_root(), env=shell, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout[-3000:]

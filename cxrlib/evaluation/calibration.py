@@ -13,6 +13,7 @@ from scipy.special import log_expit
 from sklearn.metrics import brier_score_loss
 
 from cxrlib.errors import DataError
+from cxrlib.evaluation.metrics import checked
 
 BINS = 10
 
@@ -25,12 +26,10 @@ def reliability(
     labels: [N], 1 = COVID; probabilities: [N] in [0, 1]; mass: bins of equal size (ties stay together) in place of equal
     width. Columns: images, confidence (mean probability), frequency (share of COVID). Raises DataError.
     """
-    y, p = _checked(labels, probabilities)
+    y, p = checked(labels, probabilities)
     inner = np.linspace(0, 1, bins + 1)[1:-1]
-    rows = pd.DataFrame(
-        {"bin": np.digitize(p, np.quantile(p, inner) if mass else inner), "confidence": p, "frequency": y}
-    )
-    grouped = rows.groupby("bin")
+    rows = pd.DataFrame({"confidence": p, "frequency": y.astype(np.int64)})
+    grouped = rows.groupby(np.digitize(p, np.quantile(p, inner) if mass else inner))
     return grouped.mean().assign(images=grouped.size())[["images", "confidence", "frequency"]].reset_index(drop=True)
 
 
@@ -42,7 +41,7 @@ def expected_calibration_error(labels: npt.ArrayLike, probabilities: npt.ArrayLi
 
 def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """Mean squared difference between probability and outcome."""
-    return float(brier_score_loss(*_checked(labels, probabilities), pos_label=1))
+    return float(brier_score_loss(*checked(labels, probabilities), pos_label=1))
 
 
 def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
@@ -60,19 +59,8 @@ def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     y, z = np.asarray(labels) == 1, np.asarray(logits, np.float64)
     if y.all() or not y.any():
         raise DataError("a temperature can only be fitted where both classes occur.")
-    reach = float(np.log(1e3))
+    ends = (-float(np.log(1e3)), float(np.log(1e3)))
     found = minimize_scalar(
-        lambda t: log_loss(y, z * np.exp(-t)), bounds=(-reach, reach), method="bounded", options={"xatol": 1e-9}
+        lambda t: log_loss(y, z * np.exp(-t)), bounds=ends, method="bounded", options={"xatol": 1e-9}
     )
     return float(np.exp(found.x))
-
-
-def _checked(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
-    if y.shape != p.shape or y.ndim != 1 or not len(y):
-        raise DataError(f"labels {y.shape} and probabilities {p.shape} do not fit: give [N] each, N above 0.")
-    if not np.isin(y, (0, 1)).all() or not ((p >= 0) & (p <= 1)).all():
-        raise DataError("labels must be 0 or 1 and probabilities numbers from 0 to 1.")
-    return y.astype(np.int64), p

@@ -12,11 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import binom, norm, permutation_test, rankdata
-from statsmodels.stats.multitest import multipletests
 
-from cxrlib.errors import DataError, ParameterError
-
-Floats = npt.NDArray[np.float64]
+from cxrlib.errors import DataError
+from cxrlib.evaluation.ranking import Bools, Floats
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,8 @@ class DeLong:
     second: float
     difference: float  # first - second
     error: float  # standard error of the difference
-    low: float  # ends of the normal interval of the difference
+    low: float  # ends of the normal 95 % interval of the difference
     high: float
-    level: float
     pvalue: float  # two-sided
 
 
@@ -52,11 +49,11 @@ def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     if first.ndim != 1 or first.shape != second.shape:
         raise DataError(f"both classifiers must be judged on the same images: got {first.shape} and {second.shape}.")
-    b, c = int((first & ~second).sum()), int((~first & second).sum())
-    return McNemar(len(first), b, c, _discordance_pvalue(b, c))
+    one, two = int((first & ~second).sum()), int((~first & second).sum())
+    return McNemar(len(first), one, two, min(1.0, 2 * float(binom.cdf(min(one, two), one + two, 0.5))))
 
 
-def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike, level: float = 0.95) -> DeLong:
+def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> DeLong:
     """DeLong's test of two correlated AUROCs, exact in its components, in O(N log N) by midranks (Sun and Xu, 2014).
 
     labels: [N], 0 or 1; first, second: scores float [N], higher for positives. With no variance the p-value is 1 for
@@ -70,20 +67,17 @@ def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike, l
     if min(truth.sum(), (~truth).sum()) < 2:
         raise DataError("DeLong's test needs at least two positive and two negative images.")
     of_positives, of_negatives = structural_components(truth, scores)
-    areas = of_positives.mean(axis=1)
+    one, two = map(float, of_positives.mean(axis=1))
     covariance = np.cov(of_positives) / of_positives.shape[1] + np.cov(of_negatives) / of_negatives.shape[1]
-    difference = float(areas[0] - areas[1])
     error = math.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
     error = 0.0 if error < 1e-12 else error
-    equal = 1.0 if abs(difference) < 1e-12 else float("nan")
-    pvalue = float(2 * norm.sf(abs(difference) / error)) if error else equal
-    reach = float(norm.ppf((1 + level) / 2)) * error
-    return DeLong(
-        float(areas[0]), float(areas[1]), difference, error, difference - reach, difference + reach, level, pvalue
-    )
+    equal = 1.0 if abs(one - two) < 1e-12 else float("nan")
+    pvalue = float(2 * norm.sf(abs(one - two) / error)) if error else equal
+    reach = float(norm.ppf(0.975)) * error
+    return DeLong(one, two, one - two, error, one - two - reach, one - two + reach, pvalue)
 
 
-def structural_components(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+def structural_components(truth: Bools, scores: Floats) -> tuple[Floats, Floats]:
     """DeLong's components for scores [K, N]: of each positive [K, P] and of each negative [K, Q].
 
     A positive's is the share of negatives it outranks, a negative's the share of positives that outrank it; ties count
@@ -93,8 +87,7 @@ def structural_components(truth: npt.NDArray[np.bool_], scores: Floats) -> tuple
     p, q = positives.shape[1], negatives.shape[1]
     ranks = rankdata(np.concatenate([positives, negatives], axis=1), axis=1)
     of_positives = (ranks[:, :p] - rankdata(positives, axis=1)) / q
-    of_negatives = 1 - (ranks[:, p:] - rankdata(negatives, axis=1)) / p
-    return of_positives, of_negatives
+    return of_positives, 1 - (ranks[:, p:] - rankdata(negatives, axis=1)) / p
 
 
 def sign_flip(differences: npt.ArrayLike) -> float:
@@ -110,18 +103,15 @@ def sign_flip(differences: npt.ArrayLike) -> float:
 
 def holm(pvalues: Sequence[float]) -> Floats:
     """Holm's (1979) adjusted p-values, in the order given; NaN stays NaN and does not count as a test."""
-    values = np.asarray(pvalues, np.float64)
-    known = np.isfinite(values)
-    adjusted = np.full(values.shape, np.nan)
-    if known.any():
-        adjusted[known] = multipletests(values[known], method="holm")[1]
+    p = np.asarray(pvalues, np.float64)
+    order, tests = np.argsort(p), int(np.isfinite(p).sum())  # NaN comes last
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order[:tests]] = np.minimum(np.maximum.accumulate(np.arange(tests, 0, -1) * p[order[:tests]]), 1)
     return adjusted
 
 
-def compare_predictions(
-    first: pd.DataFrame, second: pd.DataFrame, threshold: float = 0.5
-) -> dict[str, McNemar | DeLong]:
-    """The paired tests of two runs' predictions on one test set.
+def compare_predictions(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, McNemar | DeLong]:
+    """The paired tests of two runs' predictions on one test set, at the threshold 1/2.
 
     Both frames hold image_id, label (1 = COVID), logit and probability, in any order. Returns McNemar on the positives
     ("sensitivity"), the negatives ("specificity") and all images ("accuracy"), and DeLong on the logits ("auroc").
@@ -129,11 +119,9 @@ def compare_predictions(
     """
     one, two = (frame.set_index("image_id").sort_index() for frame in (first, second))
     if not (one.index.is_unique and one.index.equals(two.index) and (one["label"] == two["label"]).all()):
-        raise DataError(
-            "the two runs were not tested on the same images with the same labels: compare runs of one cohort."
-        )
+        raise DataError("the runs were not tested on the same images with the same labels: compare runs of one cohort.")
     truth = one["label"].to_numpy() == 1
-    right_one, right_two = ((frame["probability"].to_numpy() > threshold) == truth for frame in (one, two))
+    right_one, right_two = ((frame["probability"].to_numpy() > 0.5) == truth for frame in (one, two))
     return {
         "sensitivity": mcnemar(right_one[truth], right_two[truth]),
         "specificity": mcnemar(right_one[~truth], right_two[~truth]),
@@ -144,7 +132,6 @@ def compare_predictions(
 
 def discordant_pairs_needed(alpha: float = 0.05) -> int:
     """The fewest discordant pairs, all in favour of one classifier, with which McNemar's exact p is at most `alpha`."""
-    _check_share("alpha", alpha)
     return max(1, math.ceil(1 - math.log2(alpha)))
 
 
@@ -154,10 +141,7 @@ def mcnemar_power(images: int, first_only: float, second_only: float, alpha: flo
     first_only, second_only: the chance, for each image, that only the first or only the second classifier is right;
     their difference is the difference in sensitivity when the images are the positives.
     """
-    _check_share("alpha", alpha)
     discordant = first_only + second_only
-    if images < 0 or min(first_only, second_only) < 0 or discordant > 1:
-        raise ParameterError("first_only and second_only must be shares of at least 0 that sum to at most 1.")
     if discordant == 0:
         return 0.0
     n = np.arange(images + 1)  # discordant pairs
@@ -174,7 +158,6 @@ def detectable_difference(images: int, power: float = 0.8, alpha: float = 0.05) 
     That case: the better classifier is right wherever the other is. NaN where even a difference of 1 is too small
     for so few images.
     """
-    _check_share("power", power)
     if images < discordant_pairs_needed(alpha):
         return float("nan")
     return float(brentq(lambda share: mcnemar_power(images, share, 0.0, alpha) - power, 0.0, 1.0, xtol=1e-6))
@@ -187,20 +170,19 @@ def compare_sentence(
 
     images: what was compared, such as "COVID images"; adjusted: the p-value after Holm's correction, which then decides.
     """
-    verdict = (
-        "distinguishes them" if (test.pvalue if adjusted is None else adjusted) <= 0.05 else "does not distinguish them"
-    )
-    numbers = format_p(test.pvalue) + ("" if adjusted is None else f"; after Holm's correction {format_p(adjusted)}")
+    clear = (test.pvalue if adjusted is None else adjusted) <= 0.05
+    corrected = "" if adjusted is None else f"; after Holm's correction {format_p(adjusted)}"
+    verdict = f"{'distinguishes' if clear else 'does not distinguish'} them ({format_p(test.pvalue)}{corrected})"
     if isinstance(test, DeLong):
         return (
             f"The AUROC is {test.first:.4f} with {first} and {test.second:.4f} with {second}, a difference of "
-            f"{test.difference:+.4f} ({test.level:.0%} interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test {verdict} ({numbers})."
+            f"{test.difference:+.4f} (95% interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test {verdict}."
         )
     if not test.first_only + test.second_only:
         return f"On {test.pairs} {images}, {first} and {second} are right on the same ones: nothing distinguishes them."
     return (
         f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only with {second}: "
-        f"McNemar's exact test {verdict} ({numbers})."
+        f"McNemar's exact test {verdict}."
     )
 
 
@@ -209,12 +191,3 @@ def format_p(pvalue: float) -> str:
     if not np.isfinite(pvalue):
         return "p undefined"
     return "p < 0.001" if pvalue < 0.001 else f"p = {pvalue:.3f}" if pvalue < 0.1 else f"p = {pvalue:.2f}"
-
-
-def _discordance_pvalue(one: int, two: int) -> float:
-    return min(1.0, 2 * float(binom.cdf(min(one, two), one + two, 0.5)))
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ParameterError(f"{name} = {value} is not allowed: {name} must lie between 0 and 1.")

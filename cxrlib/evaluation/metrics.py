@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cxrlib.errors import DataError
 from cxrlib.evaluation.intervals import bootstrap_intervals, clopper_pearson
-from cxrlib.evaluation.ranking import weighted_auprc, weighted_auroc, weighted_bacc
+from cxrlib.evaluation.ranking import Bools, Floats, weighted_auprc, weighted_auroc, weighted_bacc
 from cxrlib.paper.tables import REFERENCE
 
 RATES = {
@@ -28,26 +28,23 @@ RATES = {
 `accuracy` instead: on its test set this rate could not exceed 0.25 for any of its rows.
 """
 RANKED = ("bacc", "auroc", "auprc")  # not binomial: their intervals are bootstrapped by patient
+COUNTS = ("tp", "fn", "tn", "fp")
 
 
 def point_values(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, scores: npt.ArrayLike | None = None, threshold: float = 0.5
 ) -> dict[str, int | float | None]:
     """Counts (tp, fn, tn, fp), rates and areas without intervals; arguments as in `summary`, None where undefined."""
-    truth, p = _checked(labels, probabilities)
-    rank, positive = _ranked_by(scores, p), p > threshold
-    pairs = {"tp": truth & positive, "fn": truth & ~positive, "tn": ~truth & ~positive, "fp": ~truth & positive}
-    counts = {name: int(chosen.sum()) for name, chosen in pairs.items()}
+    truth, p = checked(labels, probabilities)
+    rank, positive, one = _ranked_by(scores, p), p > threshold, np.ones((1, len(truth)))
+    pairs = (truth & positive, truth & ~positive, ~truth & ~positive, ~truth & positive)
+    counts = {name: int(chosen.sum()) for name, chosen in zip(COUNTS, pairs, strict=True)}
     rates = {name: k / n if n else None for name, (k, n) in _fractions(counts).items()}
     both = (rates["sensitivity"], rates["specificity"])
-    one = np.ones((1, len(truth)))
+    bacc = None if None in both else sum(both) / 2  # type: ignore[arg-type]
     areas = {"auroc": weighted_auroc, "auprc": weighted_auprc}
-    return {
-        **counts,
-        **rates,
-        "bacc": None if None in both else sum(both) / 2,
-        **{name: _plain(area(truth, rank, one)[0]) if len(truth) else None for name, area in areas.items()},
-    }
+    ranked = {name: _plain(area(truth, rank, one)[0]) if len(truth) else None for name, area in areas.items()}
+    return {**counts, **rates, "bacc": bacc, **ranked}
 
 
 def summary(
@@ -69,47 +66,38 @@ def summary(
     `_low` and `_high` their intervals, exact for the rates, bootstrapped by patient for the others (None without
     `groups`); `undefined`, why a value is None. Raises DataError for labels or probabilities that cannot be.
     """
-    truth, p = _checked(labels, probabilities)
+    truth, p = checked(labels, probabilities)
     rank = _ranked_by(scores, p)
     values = point_values(truth, p, rank, threshold)
-    counts = {name: int(values[name] or 0) for name in ("tp", "fn", "tn", "fp")}
     intervals: dict[str, tuple[float, float]] = dict.fromkeys(RANKED, (float("nan"), float("nan")))
-    for name, (k, n) in _fractions(counts).items():
+    for name, (k, n) in _fractions({name: int(values[name] or 0) for name in COUNTS}).items():
         low, high = clopper_pearson(k, n, level)
         intervals[name] = float(low), float(high)
     sides = {"positives": int(truth.sum()), "negatives": int((~truth).sum())}
     if groups is not None and all(sides.values()):
-        statistics = {
-            "bacc": lambda y, _, weights: weighted_bacc(y, p > threshold, weights),
-            "auroc": weighted_auroc,
-            "auprc": weighted_auprc,
-        }
+        bacc = {"bacc": lambda y, _, weights: weighted_bacc(y, p > threshold, weights)}
+        statistics = bacc | {"auroc": weighted_auroc, "auprc": weighted_auprc}
         intervals |= bootstrap_intervals(truth, rank, groups, statistics, draws, seed, level)
     found: dict[str, Any] = {"n": len(truth), **sides, **values, "threshold": float(threshold), "level": float(level)}
     undefined = {}
     for name in (*RATES, *RANKED):
-        ends = tuple(map(_plain, intervals[name]))
+        low, high = map(_plain, intervals[name])
         if values[name] is None:
             parts = (name,) if name in RATES else ("sensitivity", "specificity")
             undefined[name] = next(RATES[part][2] for part in parts if values[part] is None)
-            ends = None, None
-        found |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+            low = high = None
+        found |= {f"{name}_low": low, f"{name}_high": high}
     return found | {"undefined": undefined}
 
 
-def gain(
-    bacc: npt.ArrayLike,
-    ppcr_printed: npt.ArrayLike,
-    reference_bacc: npt.ArrayLike = REFERENCE.bacc,
-    reference_ppcr: npt.ArrayLike = REFERENCE.ppcr,
-) -> Any:
+def gain(bacc: npt.ArrayLike, ppcr_printed: npt.ArrayLike) -> Any:
     """Table II's Gain as a fraction: ((bACC + PPCR) / 2) over the reference's, minus 1.
 
     `ppcr_printed` is what the paper's PPCR column holds, so pass the accuracy of a run to set it beside the paper.
     The reference is Table II's SqueezeNet row. It is a relative change, not a difference in points.
     """
     ours = np.asarray(bacc, np.float64) + np.asarray(ppcr_printed, np.float64)
-    return (ours / (np.asarray(reference_bacc, np.float64) + np.asarray(reference_ppcr, np.float64)) - 1)[()]
+    return (ours / (REFERENCE.bacc + REFERENCE.ppcr) - 1)[()]
 
 
 def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
@@ -119,7 +107,7 @@ def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float
     of the widest is taken, of equally wide ones the lowest. labels: [N], 0 or 1; probabilities: [N] in [0, 1]. Raises
     DataError if a class is missing.
     """
-    truth, p = _checked(labels, probabilities)
+    truth, p = checked(labels, probabilities)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not (positives and negatives):
         raise DataError("a threshold can only be tuned where both classes occur: give validation data with both.")
@@ -131,21 +119,30 @@ def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float
     score = (positives - missed) * negatives + spared * positives  # bACC, exactly, up to a factor
     score[0] = score[0] if distinct[0] > 0 else -1  # no threshold lies below a probability of 0
     best = np.flatnonzero(np.diff(np.concatenate([[False], score == score.max(), [False]]).astype(np.int8)))
-    starts, ends = edges[best[::2]], edges[best[1::2]]
-    widest = int(np.argmax(ends - starts))
-    low, high = float(starts[widest]), float(ends[widest])
+    plateaus = edges[best].reshape(-1, 2)
+    low, high = map(float, plateaus[np.argmax(plateaus[:, 1] - plateaus[:, 0])])
     return max(low, min((low + high) / 2, float(np.nextafter(high, -np.inf))))
+
+
+def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Bools, Floats]:
+    """Labels [N] as bool and probabilities [N] as float64; raises DataError for what cannot be."""
+    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if y.ndim != 1 or p.shape != y.shape:
+        raise DataError(f"labels {y.shape} and probabilities {p.shape} do not fit: give [N] each.")
+    if not np.isin(y, (0, 1)).all():
+        raise DataError("labels must be 0 (non-COVID) or 1 (COVID).")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise DataError("probabilities must be numbers from 0 to 1: some are outside, or not a number.")
+    return y.astype(bool), p
 
 
 def _fractions(counts: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Numerator and denominator of each rate."""
-    return {
-        name: (sum(counts[c] for c in above), sum(counts[c] for c in below))
-        for name, (above, below, _) in RATES.items()
-    }
+    of = lambda names: sum(counts[name] for name in names)  # noqa: E731
+    return {name: (of(above), of(below)) for name, (above, below, _) in RATES.items()}
 
 
-def _ranked_by(scores: npt.ArrayLike | None, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ranked_by(scores: npt.ArrayLike | None, probabilities: Floats) -> Floats:
     rank = probabilities if scores is None else np.asarray(scores, np.float64)
     if rank.shape != probabilities.shape or not np.isfinite(rank).all():
         raise DataError("scores must be finite numbers, one a probability.")
@@ -154,18 +151,3 @@ def _ranked_by(scores: npt.ArrayLike | None, probabilities: npt.NDArray[np.float
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _checked(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
-    if y.ndim != 1 or p.shape[-1:] != y.shape:
-        raise DataError(
-            f"labels {y.shape} and probabilities {p.shape} do not fit: give labels [N] and probabilities [..., N]."
-        )
-    if not np.isin(y, (0, 1)).all():
-        raise DataError("labels must be 0 (non-COVID) or 1 (COVID).")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise DataError("probabilities must be numbers from 0 to 1: some are outside, or not a number.")
-    return y.astype(bool), p

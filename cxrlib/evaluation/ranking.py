@@ -1,8 +1,10 @@
-"""AUROC, average precision and balanced accuracy of many weighted samples at once, for the bootstrap.
+"""Rates and areas of many weighted samples at once, for the bootstrap.
 
-Every function takes labels bool [N], scores float [N] and weights [D, N], how often each image is drawn, and
-returns float64 [D]; NaN where a draw lacks a class. With weights of one they equal scikit-learn's.
+Every function takes labels bool [N], scores float [N] (or predicted classes bool [N]) and weights [D, N], how often each
+image is drawn, and returns float64 [D]; NaN where a draw lacks a class. With weights of one they equal scikit-learn's.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import numpy.typing as npt
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float32] | Floats
+Statistic = Callable[[Bools, Floats, Weights], Floats]
 
 
 def weighted_auroc(labels: Bools, scores: Floats, weights: Weights) -> Floats:
@@ -28,11 +31,16 @@ def weighted_auprc(labels: Bools, scores: Floats, weights: Weights) -> Floats:
     return np.where(negative.sum(axis=1) > 0, average, np.nan)
 
 
-def weighted_bacc(labels: Bools, predicted: Bools, weights: Weights) -> Floats:
-    """Balanced accuracy of predicted classes (bool [N]) in each weighted sample."""
+def weighted_rates(labels: Bools, predicted: Bools, weights: Weights) -> tuple[Floats, Floats]:
+    """Sensitivity and specificity of predicted classes."""
     wide = weights.astype(np.float64)
-    sensitivity = _ratio(wide @ (labels & predicted), wide @ labels)
-    return (sensitivity + _ratio(wide @ ~(labels | predicted), wide @ ~labels)) / 2
+    return _ratio(wide @ (labels & predicted), wide @ labels), _ratio(wide @ ~(labels | predicted), wide @ ~labels)
+
+
+def weighted_bacc(labels: Bools, predicted: Bools, weights: Weights) -> Floats:
+    """Balanced accuracy of predicted classes."""
+    sensitivity, specificity = weighted_rates(labels, predicted, weights)
+    return (sensitivity + specificity) / 2
 
 
 def _by_score(labels: Bools, scores: Floats, weights: Weights) -> tuple[Floats, Floats]:

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrlib.errors import DataError
-from cxrlib.evaluation.intervals import Statistic, over_runs
-from cxrlib.evaluation.ranking import Bools, Floats, weighted_auroc
+from cxrlib.evaluation.intervals import over_runs
+from cxrlib.evaluation.ranking import Bools, Floats, Statistic, Weights, weighted_auroc
 
-Drawn = npt.NDArray[np.float32]  # how often each image is drawn, [D, N]
 KEYS = ("value", "low", "high", "positives", "negatives", "sources")
 
 
@@ -38,7 +37,7 @@ def within_source(
     rows = np.isin(source, mixed)
     members = [source[rows] == name for name in mixed]
 
-    def pooled(truth: Bools, score: Floats, weights: Drawn) -> Floats:
+    def pooled(truth: Bools, score: Floats, weights: Weights) -> Floats:
         won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
         for member in members:
             part, positive = weights[:, member].astype(np.float64), truth[member]

@@ -6,12 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
 from cxrlib.analysis.beta.experiment import PLAIN, method_name
-from cxrlib.analysis.beta.threshold import moved, pointwise_minimiser
+from cxrlib.analysis.beta.theory import moved, pointwise_minimiser
 from cxrlib.evaluation.calibration import reliability
 from cxrlib.evaluation.costs import Roc, cost_curve, decision_curve, normalised_cost
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
@@ -61,36 +60,28 @@ def plot_thresholds(effects: pd.DataFrame) -> Figure:
     for axis, (metric, title) in zip(axes, titles.items(), strict=True):
         part = effects[effects["metric"] == metric]
         for offset, (protocol, rows) in zip((-0.2, 0.0, 0.2), part.groupby("protocol"), strict=False):
-            places = np.array([ORDER.index(beta) for beta in rows["beta"]]) + offset
-            axis.vlines(places, rows["difference_low"], rows["difference_high"], color=PROTOCOL_COLOURS[str(protocol)])
-            axis.plot(
-                places,
-                rows["difference"],
-                "o",
-                color=PROTOCOL_COLOURS[str(protocol)],
-                label=str(protocol),
-                markersize=5,
-            )
+            places, colour = np.array([ORDER.index(b) for b in rows["beta"]]) + offset, PROTOCOL_COLOURS[str(protocol)]
+            axis.vlines(places, rows["difference_low"], rows["difference_high"], color=colour)
+            axis.plot(places, rows["difference"], "o", color=colour, label=str(protocol), markersize=5)
             for sign in (-1, 1) if metric == "moved" else (1,):
                 axis.plot(places, sign * rows["noise"], "_", color=PALETTE["grey"], markersize=10, markeredgewidth=2)
         if part.empty:
             axis.text(0.5, 0.5, "no pair recorded yet", ha="center", va="center", transform=axis.transAxes)
+        elif metric == "moved":
+            axis.legend(fontsize="small")
         axis.axhline(0, color=PALETTE["grey"], lw=1)
         axis.set_xticks(range(1, len(ORDER)), ORDER[1:])
         axis.set(xlabel="weight β", title=title)
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(fontsize="small")
     return figure
 
 
 def shift_curves(betas: Sequence[float] = (0.25, 0.75, 1.0, 4.0), points: int = 41) -> pd.DataFrame:
     """The minimiser found numerically beside the formula, over logit eta: beta, log_odds, found, formula."""
     z = np.linspace(-4, 4, points)
-    curves = {
-        b: pd.DataFrame({"log_odds": z, "found": pointwise_minimiser(expit(z), b), "formula": moved(z, b)})
-        for b in betas
-    }
-    return pd.concat(curves, names=["beta"]).reset_index("beta").reset_index(drop=True)
+    curves = [
+        {"beta": b, "log_odds": z, "found": pointwise_minimiser(expit(z), b), "formula": moved(z, b)} for b in betas
+    ]
+    return pd.concat(map(pd.DataFrame, curves), ignore_index=True)
 
 
 def plot_theory(curves: pd.DataFrame, misspecified: pd.DataFrame) -> Figure:
@@ -103,28 +94,11 @@ def plot_theory(curves: pd.DataFrame, misspecified: pd.DataFrame) -> Figure:
     left.set(xlabel="log-odds of the true probability η", ylabel="log-odds of the minimiser q")
     right.plot(misspecified["beta"], misspecified["boundary"], "o-", label="trained with β")
     right.plot(misspecified["beta"], misspecified["moved_boundary"], "s--", label="unweighted, threshold moved")
-    _log_ticks(right, misspecified["beta"], "β")
-    right.set_ylabel("boundary on x")
+    right.set(xscale="log", xlabel="β", ylabel="boundary on x")
+    right.set_xticks(misspecified["beta"], [f"{tick:g}" for tick in misspecified["beta"]])
+    right.minorticks_off()
     for axis in (left, right):
         axis.legend(fontsize="small")
-    return figure
-
-
-def plot_course(course: pd.DataFrame) -> Figure:
-    """`experiment.training_course` over training steps; thin lines are seeds and weights."""
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.8), sharex=True, layout="constrained")
-    titles = ("realised share of log β", "images that change class", "training errors")
-    for axis, column, title in zip(axes, ("share", "differently", "training_errors"), titles, strict=True):
-        for colour, ((pixels, images), part) in zip(
-            ("green", "red", "orange"), course.groupby(["pixels", "images"]), strict=False
-        ):
-            for _, line in part.groupby(["seed", "beta"]):
-                axis.plot(line["step"], line[column], color=PALETTE[colour], lw=0.6, alpha=0.5)
-            label = f"{pixels} pixels, {images} images"
-            axis.plot(part.groupby("step")[column].mean(), color=PALETTE[colour], lw=2.2, label=label)
-        axis.set(xscale="log", xlabel="training step", title=title)
-    axes[0].axhline(1, color=PALETTE["grey"], lw=1, linestyle="--")
-    axes[0].legend(fontsize="x-small", loc="upper left")
     return figure
 
 
@@ -132,9 +106,8 @@ def plot_rules(table: pd.DataFrame) -> Figure:
     """Balanced accuracy of each rule and its paired difference from the reference, with 95 % intervals."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.32 * len(table) + 1.3), sharey=True, layout="constrained")
     places = np.arange(len(table))[::-1]
-    for axis, column, title in zip(
-        axes, ("bacc", "difference"), ("bACC", "difference from plain CE, tuned"), strict=True
-    ):
+    titles = {"bacc": "bACC", "difference": "difference from plain CE, tuned"}
+    for axis, (column, title) in zip(axes, titles.items(), strict=True):
         axis.hlines(places, table[f"{column}_low"], table[f"{column}_high"], color=PALETTE["blue"])
         axis.plot(table[column], places, "o", color=PALETTE["blue"])
         axis.set(xlabel=title)
@@ -186,15 +159,11 @@ def plot_curves(curves: pd.DataFrame, x: str, y: str, labels: tuple[str, str], l
     for curve, part in curves.groupby("curve", sort=False):
         base = str(curve).removesuffix(", corrected")
         dashes = "--" if base != curve else ":" if base in ("trivial", "treat none") else "-"
-        axis.plot(
-            part[x], part[y], color=colours.get(base, PALETTE["grey"]), linestyle=dashes, lw=1.4, label=str(curve)
-        )
-    top = float(curves[y].max())
-    axis.set(xlabel=labels[0], ylabel=labels[1])
-    if log:
-        axis.set(xscale="log", ylim=(-0.5 * top, 1.1 * top))
-    else:
-        axis.set(xlim=(0, 1), ylim=(0, 1.3 * float(curves.loc[curves["curve"] == "trivial", y].max())))
+        style = {"color": colours.get(base, PALETTE["grey"]), "linestyle": dashes, "lw": 1.4, "label": str(curve)}
+        axis.plot(part[x], part[y], **style)
+    top = float(curves.loc[log | (curves["curve"] == "trivial"), y].max())
+    axis.set(xlabel=labels[0], ylabel=labels[1], ylim=(-0.5 * top, 1.1 * top) if log else (0, 1.3 * top))
+    axis.set(**{"xscale": "log"} if log else {"xlim": (0, 1)})
     axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
@@ -222,13 +191,6 @@ def plot_reliability(curves: pd.DataFrame) -> Figure:
     axes[0].set_ylabel("share of COVID")
     axes[0].legend(fontsize="small")
     return figure
-
-
-def _log_ticks(axis: Axes, ticks: Sequence[float], label: str) -> None:
-    axis.set_xscale("log")
-    axis.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel(label)
 
 
 def _colours(number: int) -> list[tuple[float, float, float]]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 from torch import Tensor
 
-from cxrlib.analysis.simulated import OVERLAPPING, GaussianProblem, fit_logistic
+from cxrlib.analysis.beta.theory import OVERLAPPING, GaussianProblem, fit_logistic
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, mae, mse, weighted_cross_entropy
 from cxrlib.paper.tables import table_1, table_2
@@ -68,20 +68,20 @@ def beta_curves(betas: Sequence[float] = CURVE_BETAS, points: int = 199) -> pd.D
 
 def plot_beta_curves(curves: pd.DataFrame) -> Figure:
     """Eq. (4) and its gradient: COVID images above (every beta its own curve), non-COVID below (one curve for all)."""
-    panels = (("probability", "value", "loss", 6.0), ("log_odds", "gradient", "gradient by the log-odds", 4.2))
+    panels = (
+        ("probability", "p", "value", "loss", 6.0),
+        ("log_odds", "log-odds of COVID", "gradient", "gradient by the log-odds", 4.2),
+    )
     colours = _beta_colours(sorted(curves["beta"].unique()))
     figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.0), layout="constrained")
     for row, (label, title) in zip(axes, ((1, "COVID"), (0, "non-COVID")), strict=True):
         part = curves[curves["label"] == label]
-        for axis, (x, y, name, reach) in zip(row, panels, strict=True):
+        for axis, (x, xlabel, y, ylabel, reach) in zip(row, panels, strict=True):
             for beta, curve in part.groupby("beta"):
-                style = {
-                    "color": colours[beta] if label else "black",
-                    "linestyle": "--" if label and beta == 1 else "-",
-                }
-                axis.plot(curve[x], curve[y], label=f"{beta:g}", **style)
+                colour, dashes = (colours[beta], "--" if beta == 1 else "-") if label else ("black", "-")
+                axis.plot(curve[x], curve[y], color=colour, linestyle=dashes, label=f"{beta:g}")
             limits = (-reach, 0) if part[y].max() <= 0 else (0, reach)
-            axis.set(xlabel="p" if x == "probability" else "log-odds of COVID", ylabel=name, title=title, ylim=limits)
+            axis.set(xlabel=xlabel, ylabel=ylabel, title=title, ylim=limits)
     axes[0, 0].legend(title="β", fontsize="small")
     return figure
 

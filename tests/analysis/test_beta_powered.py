@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from cxrlib.analysis.beta import experiment, powered, resampling
+from cxrlib.analysis.beta import experiment, powered
 from cxrlib.config import RunConfig, checked
+from cxrlib.evaluation.intervals import Bootstrap, interval_of
 from cxrlib.evaluation.metrics import summary
+from cxrlib.evaluation.ranking import weighted_rates
 from cxrlib.evaluation.sources import within_source
 from cxrlib.records.evaluate import degenerate
 from cxrlib.records.record import Record
@@ -169,9 +171,9 @@ def test_runs_that_share_images_are_not_counted_as_independent():
     truth = np.ones(100, bool)
     widths = []
     for seeds in (1, 10):
-        boot = resampling.Bootstrap(np.arange(100), truth, [(0, s) for s in range(seeds)], draws=400)
-        drawn, _ = resampling.rates(truth, right[:, None], boot.images(np.arange(100)))
-        value, low, high = boot.estimate({(0, s): drawn[:, 0] for s in range(seeds)})
+        boot = Bootstrap(np.arange(100), truth, [(0, s) for s in range(seeds)], draws=400)
+        drawn, _ = weighted_rates(truth, right, boot.images(np.arange(100)))
+        value, low, high = interval_of(boot.mean({(0, s): drawn for s in range(seeds)}))
         assert value == pytest.approx(right.mean()) and low < value < high
         widths.append(high - low)
     assert widths[1] == pytest.approx(widths[0], rel=0.15)  # ten equal networks know no more than one

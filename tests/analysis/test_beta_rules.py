@@ -11,8 +11,9 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from scipy.special import expit
+from sklearn.metrics import balanced_accuracy_score
 
-from cxrlib.analysis.beta import experiment, powered, rules, threshold
+from cxrlib.analysis.beta import experiment, powered, rules, theory
 from cxrlib.book import interactive
 from cxrlib.errors import DataError
 from cxrlib.evaluation import costs
@@ -40,12 +41,12 @@ def test_converged_models_of_a_line_shift_by_log_beta(scores):
         assert 0.6 < shift < 1.1
 
 
-def test_tuning_is_that_of_the_metrics_for_balanced_accuracy(scores):
+def test_tuning_is_that_of_the_metrics(scores):
     part = scores[(scores["method"] == experiment.PLAIN) & (scores["draw"] == 0) & (scores["split"] == "valid")]
     y, z = part["label"].to_numpy(), part["logit"].to_numpy()
     cut, expected = rules.tune_cut(y, z), tune_threshold(y, expit(z))
-    assert rules.utility(y, z > cut) == pytest.approx(rules.utility(y, z > np.log(expected / (1 - expected))))
-    assert rules.tune_cut(y, z, 0.95) < cut < rules.tune_cut(y, z, 0.05)
+    found, best = (balanced_accuracy_score(y, z > at) for at in (cut, np.log(expected / (1 - expected))))
+    assert found == pytest.approx(best)
 
 
 def test_choices_never_see_the_test_images(scores):
@@ -79,13 +80,6 @@ def test_every_alternative_is_judged_at_both_thresholds(scores):
         assert table.loc[f"{method}, threshold 1/2", "sensitivity"] > plain
 
 
-def test_costs_drive_the_choice(scores):
-    dear, cheap = (rules.decide(scores, rules.chosen(pc))["setting"].mean() for pc in (0.95, 0.02))
-    assert dear > 1 > cheap
-    table = rules.regret_table(scores, 0.2, (1, 10))
-    assert (table["oracle threshold"] == 0).all() and (table.filter(like="plain CE") >= -1e-12).all(axis=None)
-
-
 def test_few_positives_make_a_tuned_threshold_uncertain(scores):
     few, all_of_them = (rules.tuning_spread(scores, n, draws=60) for n in (7, None))
     assert (
@@ -109,8 +103,7 @@ def test_every_figure_is_drawn(scores):
     made = [
         *(figures.plot_powered(study.runs) for study in (found, empty)),
         *(figures.plot_thresholds(study.effects) for study in (found, empty)),
-        figures.plot_theory(figures.shift_curves(points=9), threshold.misspecified_table((0.5, 2.0))),
-        figures.plot_course(experiment.training_course(((4, 20),), seeds=(0,), steps=5)),
+        figures.plot_theory(figures.shift_curves(points=9), theory.misspecified_table((0.5, 2.0))),
         figures.plot_rules(judged),
         figures.plot_curves(figures.cost_curves(scores), "pc", "cost", ("pc", "cost")),
         figures.plot_curves(decisions, "threshold", "net_benefit", ("threshold", "net benefit"), log=True),
@@ -119,12 +112,6 @@ def test_every_figure_is_drawn(scores):
     assert all(isinstance(figure, Figure) and figure.axes for figure in made)
     assert {"β = 4", "β = 4, corrected", "treat all", "treat none"} <= set(decisions["curve"])
     plt.close("all")
-
-
-def test_the_course_shows_the_shift_where_classes_overlap():
-    end = experiment.training_course(((4, 400), (64, 40)), (4.0,), seeds=(0,), steps=400).groupby("pixels").last()
-    assert end.loc[4, "share"] > 0.8 and end.loc[4, "training_errors"] > 0
-    assert end.loc[64, "share"] < 0.5 and end.loc[64, "training_errors"] == 0
 
 
 SETTINGS = [

@@ -1,36 +1,45 @@
-"""The weight as a threshold where the probability is known, and the arithmetic of costs and calibration."""
+"""The weight as a threshold where the probability is known: what theory says, found again by minimising Eq. (4)."""
 
-import dcurves
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit, logit
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
+from scipy.integrate import quad
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from cxrlib.analysis.beta import threshold
-from cxrlib.errors import DataError, ParameterError
-from cxrlib.evaluation import calibration, costs
+from cxrlib.analysis.beta import theory
+from cxrlib.analysis.beta.theory import (
+    BETAS,
+    OVERLAPPING,
+    UNEQUAL,
+    GaussianProblem,
+    fit_linear,
+    fit_logistic,
+    overlapping_table,
+    separable_sample,
+    separable_table,
+)
+from cxrlib.errors import ParameterError
+from cxrlib.losses.weighted import weighted_cross_entropy
 
 
 def test_equivalence_holds_to_the_stated_tolerance():
-    check = threshold.check_known_eta()
-    assert check["pointwise"].max() <= threshold.TOLERANCE
-    assert check["fitted"].max() <= threshold.FIT_TOLERANCE
-    assert (check["fitted_threshold"] - check["threshold"]).abs().max() <= threshold.FIT_TOLERANCE
+    check = theory.check_known_eta()
+    assert check["pointwise"].max() <= theory.TOLERANCE
+    assert check["fitted"].max() <= theory.FIT_TOLERANCE
+    assert (check["fitted_threshold"] - check["threshold"]).abs().max() <= theory.FIT_TOLERANCE
 
 
 def test_a_wrong_loss_would_be_noticed(monkeypatch):
-    real = threshold.weighted_cross_entropy
-    monkeypatch.setattr(threshold, "weighted_cross_entropy", lambda z, y, b, reduction: real(z, y, b**1.001, reduction))
-    assert threshold.check_known_eta(betas=(0.25, 4.0))["pointwise"].min() > threshold.TOLERANCE
+    real = theory.weighted_cross_entropy
+    monkeypatch.setattr(theory, "weighted_cross_entropy", lambda z, y, b, reduction: real(z, y, b**1.001, reduction))
+    assert theory.check_known_eta(betas=(0.25, 4.0))["pointwise"].min() > theory.TOLERANCE
 
 
 def test_a_misspecified_model_parts_from_the_threshold():
-    table = threshold.misspecified_table((0.25, 1.0, 4.0)).set_index("beta")
+    table = theory.misspecified_table((0.25, 1.0, 4.0)).set_index("beta")
     assert table.loc[1.0, "decided_differently"] == 0
     assert (table.loc[[0.25, 4.0], "decided_differently"] > 0.01).all()
     assert abs(table.loc[4.0, "slope"] - table.loc[1.0, "slope"]) > 0.05
@@ -38,113 +47,80 @@ def test_a_misspecified_model_parts_from_the_threshold():
 
 @given(st.floats(0.01, 100))
 def test_a_moved_logit_is_zero_at_the_weights_threshold(beta):
-    assert float(threshold.moved(logit(threshold.threshold(beta)), beta)) == pytest.approx(0, abs=1e-9)
+    assert float(theory.moved(logit(1 / (1 + beta)), beta)) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.fixture
-def predictions() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    y = (rng.random(400) < 0.25).astype(int)
-    return y, np.round(rng.normal(1.5 * y - 1.2, 1.0), 2)  # rounded: with ties
+@pytest.mark.parametrize("problem", [OVERLAPPING, UNEQUAL])
+def test_the_posterior_is_bayes_rule(problem):
+    x = np.linspace(-3, 3, 13)
+    positive, negative = problem.density(x, True), problem.density(x, False)
+    np.testing.assert_allclose(problem.posterior(x), positive / (positive + negative), rtol=1e-9)
+    assert quad(lambda t: problem.density(t, True), -40, 40)[0] == pytest.approx(problem.prevalence)
 
 
-@given(st.floats(-4, 4))
-def test_operating_points_are_those_of_the_confusion_matrix(cut):
-    rng = np.random.default_rng(3)
-    y = (rng.random(120) < 0.3).astype(int)
-    z = np.round(rng.normal(y, 1.0), 1)
-    tp, fp = (z[y == 1] > cut).mean(), (z[y == 0] > cut).mean()
-    assert costs.Roc.of(y, z).at(cut) == pytest.approx((tp, 1 - fp))
+def test_pixels_share_the_distance():
+    x, labels = OVERLAPPING.sample(4000, seed=0, pixels=16)
+    assert x.shape == (4000, 16)
+    apart = x[labels == 1].mean(axis=0) - x[labels == 0].mean(axis=0)
+    assert np.linalg.norm(apart) == pytest.approx(2.0, abs=0.1)
+    assert labels.mean() == pytest.approx(OVERLAPPING.prevalence, abs=0.02)
 
 
-def test_net_benefit_is_the_published_formula(predictions):
-    y, z = predictions
-    p, n = expit(z), len(y)
-    table = costs.decision_curve(y, p, [0.1, 0.25, 0.5])
-    for row in table.itertuples():
-        tp, fp = ((p >= row.threshold) & (y == 1)).sum(), ((p >= row.threshold) & (y == 0)).sum()
-        odds = row.threshold / (1 - row.threshold)
-        assert row.model == pytest.approx(tp / n - fp / n * odds)
-        assert row.all == pytest.approx(y.mean() - (1 - y.mean()) * odds)
-    assert (table["none"] == 0).all()
+def test_the_population_has_the_problems_moments():
+    x, labels, weights = OVERLAPPING.population()
+    assert weights.sum() == pytest.approx(1)
+    assert weights[labels == 1].sum() == pytest.approx(OVERLAPPING.prevalence, rel=1e-9)
+    assert (weights * x)[labels == 1].sum() / OVERLAPPING.prevalence == pytest.approx(1.0, rel=1e-9)
 
 
-def test_decision_curves_are_a_librarys(predictions):
-    y, z = predictions
-    thresholds = np.array([0.05, 0.12, 0.3, 0.55, 0.8])
-    ours = costs.decision_curve(y, expit(z), thresholds)
-    theirs = dcurves.dca(pd.DataFrame({"y": y, "p": expit(z)}), "y", ["p"], thresholds=thresholds)
-    for ours_name, name in (("model", "p"), ("all", "all"), ("none", "none")):
-        expected = theirs[theirs["model"] == name].sort_values("threshold")["net_benefit"]
-        assert ours[ours_name].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-12)
+@pytest.mark.parametrize("problem", [OVERLAPPING, GaussianProblem(3.0, 0.05)])
+@pytest.mark.parametrize("beta", [0.25, 0.75, 4.0])
+def test_the_population_boundary_is_the_theoretical_one(problem, beta):
+    """Tolerance 1e-5 on the threshold and on the slope: the solver's, since the quadrature is exact."""
+    x, labels, weights = problem.population()
+    slope, intercept = fit_logistic(x, labels, beta, weights)
+    assert float(problem.posterior(-intercept / slope)) == pytest.approx(1 / (1 + beta), abs=1e-5)
+    assert slope == pytest.approx(problem.distance, abs=1e-5)
 
 
-def test_expected_cost_by_counting(predictions):
-    y, z = predictions
-    missed, alarmed = (y == 1) & (z <= 0), (y == 0) & (z > 0)
-    sensitivity, specificity = 1 - missed.sum() / (y == 1).sum(), 1 - alarmed.sum() / (y == 0).sum()
-    counted = (missed.sum() * 7 + alarmed.sum() * 2) / len(y)
-    assert costs.expected_cost(sensitivity, specificity, y.mean(), 7, 2) == pytest.approx(counted)
-
-
-def test_cost_curve_is_the_lower_envelope(predictions):
-    y, z = predictions
-    roc = costs.Roc.of(y, z)
-    curve = costs.cost_curve(roc, steps=11)
-    for pc, best in zip(curve["pc"], curve["best"], strict=True):
-        assert best == pytest.approx(
-            min((1 - s) * pc + (1 - t) * (1 - pc) for s, t in zip(roc.sensitivity, roc.specificity, strict=True))
-        )
-    assert (curve["best"] <= curve["trivial"] + 1e-12).all()
-
-
-def test_on_calibrated_probabilities_the_weight_asked_for_is_the_cheapest():
-    t = np.linspace(0.005, 0.995, 100)  # one score a stratum of 200 images, calibrated by construction
-    positives = np.round(200 * t).astype(int)
-    y = np.concatenate([np.r_[np.ones(k, int), np.zeros(200 - k, int)] for k in positives])
-    roc, trained = costs.Roc.of(y, np.repeat(logit(t), 200)), float(y.mean())
-    for prevalence, fn, fp in ((trained, 1, 1), (0.1, 10, 1), (0.7, 1, 3)):
-        beta = costs.weight_for(fn, fp, prevalence, trained)
-        shown = costs.outlook(roc, trained, beta, prevalence, fn, fp)
-        assert shown["asked_beta"] == beta and shown["cost"] == pytest.approx(shown["best_cost"], abs=1e-6)
-        other = costs.outlook(roc, trained, 30 * beta, prevalence, fn, fp)
-        assert other["cost"] > shown["best_cost"] + 10
-    assert costs.probability_cost(0.1, 5) == pytest.approx(0.5 / 1.4)
-
-
-def test_ece_and_reliability_by_hand():
-    y, p = np.array([0, 1, 1, 1]), np.array([0.1, 0.15, 0.9, 0.8])
-    table = calibration.reliability(y, p, bins=2)
-    np.testing.assert_allclose(table.to_numpy(), [[2, 0.125, 0.5], [2, 0.85, 1.0]])
-    assert calibration.expected_calibration_error(y, p, bins=2) == pytest.approx(0.5 * 0.375 + 0.5 * 0.15)
-    assert calibration.brier(y, p) == pytest.approx(np.mean((p - y) ** 2))
-    assert calibration.reliability(y, p, bins=2, mass=True)["images"].tolist() == [2, 2]
-
-
-def test_temperature_is_found_again_and_is_scikit_learns():
+def test_the_fit_is_scikit_learns():
     rng = np.random.default_rng(0)
-    z = rng.normal(0, 2, 20_000)
-    y = (rng.random(20_000) < expit(z)).astype(int)
-    assert calibration.fit_temperature(y, 3 * z) == pytest.approx(3, rel=0.03)
-    model = LogisticRegression().fit(z[:500, None], y[:500])
-    scaled = CalibratedClassifierCV(FrozenEstimator(model), method="temperature").fit(z[:, None], y)
-    ours = calibration.fit_temperature(y, model.decision_function(z[:, None]))
-    expected = expit(model.decision_function(z[:5, None]) / ours)
-    np.testing.assert_allclose(scaled.predict_proba(z[:5, None])[:, 1], expected, rtol=1e-3)
+    y = np.arange(200) % 4 == 0
+    x = rng.normal(size=(200, 5)) + 0.5 * y[:, None]
+    target = torch.as_tensor(y.astype(int))
+    ours = fit_linear(x, lambda z: weighted_cross_entropy(z, target, 2.5), ridge=0.05)
+    model = LogisticRegression(C=1 / (0.05 * len(x)), class_weight={0: 1.0, 1: 2.5}, tol=1e-10, max_iter=1000)
+    model.fit(x, y.astype(int))
+    np.testing.assert_allclose(ours, [*model.coef_[0], model.intercept_[0]], atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("error", "call"),
-    [
-        (ParameterError, lambda: threshold.threshold(0)),
-        (ParameterError, lambda: costs.decision_curve([0, 1], [0.5, 0.5], [1.0])),
-        (ParameterError, lambda: costs.weight_for(0, 1, 0.5, 0.5)),
-        (ParameterError, lambda: costs.expected_cost(1, 1, 1.5, 1, 1)),
-        (DataError, lambda: costs.Roc.of([1, 1], [0.1, 0.2])),
-        (DataError, lambda: calibration.fit_temperature([1, 1], [0.1, 0.2])),
-        (DataError, lambda: calibration.reliability([0, 1], [0.5, 1.5])),
-    ],
-)
-def test_what_cannot_be_is_refused(error, call):
-    with pytest.raises(error):
-        call()
+def test_a_sample_comes_near_and_beta_trades_sensitivity_for_specificity():
+    table = overlapping_table(size=5000, seed=0)
+    assert table["beta"].tolist() == list(BETAS)
+    assert (table["sample_threshold"] - table["theory_threshold"]).abs().max() < 0.06
+    assert table["sensitivity"].is_monotonic_increasing and table["specificity"].is_monotonic_decreasing
+    np.testing.assert_allclose(table["fitted_threshold"], table["theory_threshold"], atol=1e-5)
+    few = [overlapping_table(betas=(0.75,), size=500, seed=seed)["sample_threshold"].item() for seed in (1, 1, 2)]
+    assert few[0] == few[1] != few[2]
+
+
+def test_on_separable_data_the_boundary_hardly_moves():
+    x, labels = separable_sample(gap=1.0, seed=0)
+    table = separable_table(x, labels)
+    assert (table["errors"] == 0).all() and table["place"].between(0.4, 0.6).all()
+    moved, overlapping = np.ptp(table["boundary"]), np.log(BETAS[-1] / BETAS[0]) / OVERLAPPING.distance
+    assert moved < 0.1 * overlapping
+    assert np.ptp(separable_table(x, labels, ridge=1e-8)["boundary"]) < 0.6 * moved  # and less the steeper the fit
+
+
+def test_the_separable_sample_has_the_gap_it_names():
+    x, labels = separable_sample(size=100, gap=0.8, prevalence=0.2, seed=4)
+    assert labels.sum() == 20
+    assert (x[labels == 0].max(), x[labels == 1].min()) == pytest.approx((-0.4, 0.4))
+
+
+def test_separable_data_need_a_ridge():
+    x, labels = separable_sample()
+    for truth in (labels, np.zeros_like(labels)):
+        with pytest.raises(ParameterError, match="ridge"):
+            fit_logistic(x, truth, 0.75)

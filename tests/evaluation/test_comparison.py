@@ -12,8 +12,9 @@ from MLstatkit import Delong_test
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from cxrlib.errors import DataError, ParameterError
+from cxrlib.errors import DataError
 from cxrlib.evaluation.comparison import (
     DeLong,
     McNemar,
@@ -147,6 +148,11 @@ def test_delong_without_variance():
     assert math.isnan(delong(labels, perfect, -perfect).pvalue)
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(pvalues):
+    np.testing.assert_allclose(holm(pvalues), multipletests(pvalues, method="holm")[1], rtol=1e-12)
+
+
 def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
     adjusted = holm([0.01, float("nan"), 0.04])
@@ -183,7 +189,7 @@ def test_sentences_carry_the_numbers_and_the_verdict():
     assert "distinguishes them (p < 0.001)" in compare_sentence("A", "B", clear)
     assert "does not distinguish them" in compare_sentence("A", "B", clear, adjusted=0.06)
     assert "same ones" in compare_sentence("A", "B", McNemar(40, 0, 0, 1.0))
-    areas = DeLong(0.99, 0.97, 0.02, 0.008, 0.004, 0.036, 0.95, 0.012)
+    areas = DeLong(0.99, 0.97, 0.02, 0.008, 0.004, 0.036, 0.012)
     text = compare_sentence("A", "B", areas)
     assert "0.9900 with A and 0.9700 with B" in text
     assert "95% interval +0.0040 to +0.0360" in text
@@ -203,7 +209,3 @@ def test_wrong_input_is_refused():
         delong([1, 0, 0], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     with pytest.raises(DataError, match="finite"):
         delong([1, 1, 0, 0], [0.1, 0.2, 0.3, np.nan], [0.1, 0.2, 0.3, 0.4])
-    with pytest.raises(ParameterError, match="alpha"):
-        discordant_pairs_needed(5)
-    with pytest.raises(ParameterError, match="at most 1"):
-        mcnemar_power(10, 0.7, 0.7)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cxrlib.analysis import simulated
+from cxrlib.analysis.beta import theory
 from cxrlib.figures import wce
 from cxrlib.paper import tables as paper
 
@@ -68,8 +68,8 @@ def test_the_printed_effect_pairs_rows_that_differ_in_beta_alone():
 
 def test_the_figures_draw_every_beta():
     betas = (0.5, 1.0, 2.0)
-    x, labels = simulated.separable_sample(size=60)
-    table = simulated.overlapping_table(betas=betas, size=200)
+    x, labels = theory.separable_sample(size=60)
+    table = theory.overlapping_table(betas=betas, size=200)
     figures = [
         wce.plot_equation_curves(wce.equation_curves(points=5)),
         wce.plot_beta_curves(wce.beta_curves(betas, points=5)),

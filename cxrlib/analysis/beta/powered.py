@@ -7,47 +7,31 @@ are one bootstrap over components and seeds together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cxrlib.analysis.beta.experiment import scores_of
-from cxrlib.analysis.beta.resampling import Bootstrap, Run, interval_of, rates
-from cxrlib.analysis.beta.threshold import moved
-from cxrlib.analysis.pairs import Pair, matched_pairs, value
+from cxrlib.analysis.beta.theory import moved
+from cxrlib.analysis.pairs import Pair, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, interval, listed, percent, signed
 from cxrlib.config import IDENTITY
 from cxrlib.evaluation.comparison import holm, sign_flip
-from cxrlib.evaluation.ranking import Floats
+from cxrlib.evaluation.intervals import Bootstrap, Run, interval_of
+from cxrlib.evaluation.ranking import Floats, weighted_bacc, weighted_rates
 from cxrlib.names import beta_text, name
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.records.record import Record, select
 
 METRICS = ("bacc", "auroc", "within_source", "sensitivity", "specificity")
-FIXED = {
-    "model": "squeezenet",
-    "head": "native",
-    "cohort": "combined",
-    "loss": "wce",
-    "recipe": "paper",
-    "preparation": "minmax",
-}
+FIXED: dict[str, Any] = dict(
+    model="squeezenet", head="native", cohort="combined", loss="wce", recipe="paper", preparation="minmax"
+)
 VARIED = ("protocol", "beta", "draw_seed", "seed")
 RUNS = (*VARIED, "metric", "value", "noise")
-EFFECTS = (
-    "protocol",
-    "beta",
-    "metric",
-    "pairs",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "noise",
-    "p",
-    "p_holm",
-)
+ESTIMATE = ("difference", "difference_low", "difference_high")
+EFFECTS = ("protocol", "beta", "metric", "pairs", *ESTIMATE, "noise", "p", "p_holm")
 
 
 @dataclass(frozen=True)
@@ -105,20 +89,16 @@ def powered(records: Sequence[Record], draws: int = 300) -> Powered:
     runs, effects, identical = [], [], 0
     for protocol in PROTOCOLS:
         part = select(sound, protocol=protocol)
-        plain = select(part, beta=None)
-        seeds = sorted({record.config.seed for record in plain})
-        again = [pair for a, b in combinations(seeds, 2) for pair in matched_pairs(plain, "seed", a, b).pairs]
+        again = repeated(select(part, beta=None))
         noise = {metric: _band([value(a, metric) - value(b, metric) for a, b in again]) for metric in METRICS}
         for c, record in ((record.config, record) for record in part):
             row = (protocol, beta_text(c.beta), c.draw_seed, c.seed)
             runs += [(*row, metric, value(record, metric), noise[metric]) for metric in METRICS]
-        compared = [
-            matched_pairs(part, "beta", beta, None)
-            for beta in sorted({r.config.beta for r in part if r.config.beta is not None})
-        ]
-        identical += sum(pairs.identical for pairs in compared)
-        tests = _Tests(part, draws) if any(map(len, compared)) else None
-        for pairs in filter(len, compared):
+        betas = sorted({record.config.beta for record in part if record.config.beta is not None})
+        compared = [pairs for beta in betas if len(pairs := matched_pairs(part, "beta", beta, None))]
+        tests = _Tests(part, draws) if compared else None
+        for pairs in compared:
+            identical += pairs.identical
             shared = {"protocol": protocol, "beta": beta_text(pairs.treated), "pairs": len(pairs)}
             effects += [shared | row for row in tests.effects(pairs.treated, pairs.pairs, again)]  # type: ignore[union-attr]
     table = pd.DataFrame(effects, columns=list(EFFECTS))
@@ -138,10 +118,10 @@ class _Tests:
     def _metrics(self, test: pd.DataFrame) -> dict[str, Floats]:
         y, z, source = test["label"].to_numpy() == 1, test["logit"].to_numpy(), test["source"].to_numpy()
         weights = self.boot.images(test["component"])
-        sens, spec = (rate[:, 0] for rate in rates(y, (z > 0)[:, None], weights))
+        sens, spec = weighted_rates(y, z > 0, weights)
+        found = {"sensitivity": sens, "specificity": spec, "bacc": (sens + spec) / 2}
         outranks = ((z[y][:, None] > z[~y]) + 0.5 * (z[y][:, None] == z[~y])).astype(np.float32)
         same = (source[y][:, None] == source[~y]).astype(np.float32)
-        found = {"sensitivity": sens, "specificity": spec, "bacc": (sens + spec) / 2}
         for metric, compared in (("auroc", np.ones_like(same)), ("within_source", same)):
             won, pairs = (((weights[:, y] @ m) * weights[:, ~y]).sum(axis=1) for m in (outranks * compared, compared))
             found[metric] = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
@@ -150,37 +130,39 @@ class _Tests:
     def _at_thresholds(self, pair: Pair, betas: tuple[float, float]) -> tuple[Floats, Floats]:
         """Difference in bACC and share of images that change class, the two runs' log-odds raised by log beta."""
         frames = [self.frames[record.key] for record in pair]
-        positive = np.stack([moved(frame["logit"], b) > 0 for frame, b in zip(frames, betas, strict=True)], axis=1)
-        weights = self.boot.images(frames[0]["component"])
-        sens, spec = rates(frames[0]["label"].to_numpy() == 1, positive, weights)
-        bacc = (sens + spec) / 2
-        return bacc[:, 0] - bacc[:, 1], weights @ (positive[:, 0] != positive[:, 1]) / weights.sum(axis=1)
+        one, other = (moved(frame["logit"], beta) > 0 for frame, beta in zip(frames, betas, strict=True))
+        y, weights = frames[0]["label"].to_numpy() == 1, self.boot.images(frames[0]["component"])
+        return weighted_bacc(y, one, weights) - weighted_bacc(y, other, weights), weights @ (
+            one != other
+        ) / weights.sum(axis=1)
 
     def effects(self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair]) -> list[dict[str, Any]]:
         """The rows of one weight; `again`: pairs without a weight that differ in their seed."""
         values = {m: {_run(a): self.drawn[a.key][m] - self.drawn[b.key][m] for a, b in pairs} for m in METRICS}
-        noise = {m: [self.drawn[a.key][m][0] - self.drawn[b.key][m][0] for a, b in again] for m in METRICS}
-        same_loss = pairs[0][1].config.rules.loss_without_beta == "cross_entropy"
-        trained = {_run(a): self._at_thresholds((a, b), (1.0, beta)) for a, b in pairs if same_loss}
-        plain = {(*_run(a), b.config.seed): self._at_thresholds((a, b), (beta, beta)) for a, b in again if same_loss}
-        if same_loss:
-            values |= {m: {run: found[k] for run, found in trained.items()} for k, m in enumerate(("moved", "changed"))}
-            noise["moved"] = [found[0][0] for found in plain.values()]
+        noise = {m: _band([self.drawn[a.key][m][0] - self.drawn[b.key][m][0] for a, b in again]) for m in METRICS}
         rows = []
+        if pairs[0][1].config.rules.loss_without_beta == "cross_entropy":
+            trained = {_run(a): self._at_thresholds((a, b), (1.0, beta)) for a, b in pairs}
+            plain = {(*_run(a), b.config.seed): self._at_thresholds((a, b), (beta, beta)) for a, b in again}
+            for k, metric in enumerate(("moved", "changed")):
+                values[metric] = {run: found[k] for run, found in trained.items()}
+            noise["moved"] = _band([found[0][0] for found in plain.values()])
+            if plain:
+                disagree = self.boot.mean({run: found[1] for run, found in plain.items()})
+                excess = interval_of(self.boot.mean(values["changed"]) - disagree)
+                noise["changed"] = disagree[0]
+                rows.append({"metric": "excess", **dict(zip(ESTIMATE, excess, strict=True))})
+            gaps = [
+                np.mean(self.frames[a.key]["logit"].to_numpy(np.float64) - self.frames[b.key]["logit"])
+                for a, b in pairs
+            ]
+            rows.append({"metric": "shift", "difference": float(np.mean(gaps) / np.log(beta))})
+        estimates = []
         for metric, of_runs in values.items():
-            found, band = self.boot.estimate(of_runs), _band(noise.get(metric, []))
+            found = dict(zip(ESTIMATE, interval_of(self.boot.mean(of_runs)), strict=True))
             p = float("nan") if metric == "changed" else sign_flip([drawn[0] for drawn in of_runs.values()])
-            rows.append({"metric": metric, **dict(zip(EFFECTS[4:7], found, strict=True)), "noise": band, "p": p})
-        if plain:
-            disagree = self.boot.mean({run: found[1] for run, found in plain.items()})
-            rows[-1]["noise"] = disagree[0]
-            excess = interval_of(self.boot.mean(values["changed"]) - disagree)
-            rows.append({"metric": "excess", **dict(zip(EFFECTS[4:7], excess, strict=True))})
-        if not same_loss:
-            return rows
-        logits = [[self.frames[record.key]["logit"].to_numpy(np.float64) for record in pair] for pair in pairs]
-        shift = np.mean([(one - other).mean() for one, other in logits]) / np.log(beta)
-        return [*rows, {"metric": "shift", "difference": float(shift)}]
+            estimates.append({"metric": metric, **found, "noise": noise.get(metric, np.nan), "p": p})
+        return estimates + rows
 
 
 def _band(differences: Sequence[float]) -> float:
@@ -225,26 +207,23 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
 
 def ranking_sentence(study: Powered) -> str:
     """Does any weight change what no threshold can, the ranking of images?"""
-    parts, comparable = (
-        [],
-        study.effects.loc[study.effects["metric"] == "moved", "protocol"],
+    parts, effects = [], study.effects
+    comparable = effects["protocol"].isin(
+        effects.loc[effects["metric"] == "moved", "protocol"]
     )  # without a weight: Eq. (3)
     for metric in ("auroc", "within_source"):
-        rows = study.effects[(study.effects["metric"] == metric) & study.effects["protocol"].isin(comparable)]
-        rows = rows.dropna(subset="difference")
+        rows = effects[(effects["metric"] == metric) & comparable].dropna(subset="difference")
         if len(rows):
-            most = rows.loc[rows["difference"].abs().idxmax()]
-            clear = [
-                f"β = {r.beta}, {r.protocol}, {signed(r.difference)}" for r in rows.itertuples() if r.p_holm <= 0.05
-            ]
+            most, found = rows.loc[rows["difference"].abs().idxmax()], rows[rows["p_holm"] <= 0.05].itertuples()
+            clear = [f"β = {r.beta}, {r.protocol}, {signed(r.difference)}" for r in found]
             parts.append(
                 f"of the {name(metric)} the largest mean change is {signed(most['difference'])} "
                 f"{interval(most['difference_low'], most['difference_high'])} (β = {most['beta']}, {most['protocol']}), and "
                 f"{len(clear)} of {len(rows)} are distinguishable from 0{f' ({listed(clear)})' if clear else ''}"
             )
-    return (
-        f"What no threshold can change is the ranking: {'; '.join(parts)}." if parts else "No ranking is recorded yet."
-    )
+    if not parts:
+        return "No ranking is recorded yet."
+    return f"What no threshold can change is the ranking: {'; '.join(parts)}."
 
 
 def recorded_sentence(study: Powered) -> str:

@@ -1,11 +1,10 @@
 """A weight or a threshold chosen on validation data, and what the choice is worth on test data.
 
-Every rule reads a run's "valid" rows only (the oracles excepted) and then decides on its "test" images. Rules are judged by
-the utility pc sensitivity + (1 - pc) specificity, one minus the normalised cost of `evaluation.costs`; pc = 1/2 is balanced
-accuracy. Scores: see `experiment`.
+Every rule reads a run's "valid" rows only (the oracles excepted), chooses by balanced accuracy and then decides on its "test"
+images. Scores: see `experiment`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +12,21 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrlib.analysis.beta.experiment import PLAIN
-from cxrlib.analysis.beta.resampling import Bootstrap, rates
 from cxrlib.errors import DataError
 from cxrlib.evaluation.calibration import brier, expected_calibration_error, fit_temperature, log_loss
-from cxrlib.evaluation.costs import Roc, normalised_cost, probability_cost
+from cxrlib.evaluation.costs import Roc, normalised_cost
+from cxrlib.evaluation.intervals import Bootstrap, interval_of
+from cxrlib.evaluation.ranking import Floats, weighted_bacc, weighted_rates
 
-BALANCED = 0.5
+REFERENCE = "plain CE, threshold tuned"
 Rule = Callable[[pd.DataFrame, pd.DataFrame], tuple[float, pd.DataFrame, float]]
 """(valid rows, test rows) of a run -> what was chosen, the test rows it uses, and the cut on their log-odds."""
 
 
-def utility(labels: npt.ArrayLike, positive: npt.ArrayLike, pc: float = BALANCED) -> float:
-    """pc sensitivity + (1 - pc) specificity of decisions bool [N]; NaN where a class is missing."""
-    y, found = np.asarray(labels) == 1, np.asarray(positive, bool)
-    sensitivity, specificity = rates(y, found[:, None], np.ones((1, len(y)), np.float32))
-    return float(pc * sensitivity[0, 0] + (1 - pc) * specificity[0, 0])
-
-
-def tune_cut(labels: npt.ArrayLike, logits: npt.ArrayLike, pc: float = BALANCED) -> float:
-    """The cut on the log-odds with the highest utility on these images, halfway to the next lower log-odds."""
+def tune_cut(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
+    """The cut on the log-odds with the highest balanced accuracy on these images, halfway to the next lower log-odds."""
     roc, values = Roc.of(labels, logits), np.unique(np.asarray(logits, np.float64))
-    k = int(np.argmin(normalised_cost(roc.sensitivity, roc.specificity, pc)))
+    k = int(np.argmin(normalised_cost(roc.sensitivity, roc.specificity, 0.5)))
     lower = values[values < roc.cut[k]]
     return float(values[-1]) if k == 0 else float((roc.cut[k] + lower[-1]) / 2) if len(lower) else float(values[0] - 1)
 
@@ -43,37 +36,38 @@ def at(cut: float = 0.0, method: str = PLAIN) -> Rule:
     return lambda valid, test: (cut, _of(test, method), cut)
 
 
-def tuned(method: str = PLAIN, pc: float = BALANCED, oracle: bool = False) -> Rule:
+def tuned(method: str = PLAIN, oracle: bool = False) -> Rule:
     """A method at the cut tuned on validation data; oracle: on the test images themselves, which nobody has."""
 
     def rule(valid: pd.DataFrame, test: pd.DataFrame) -> tuple[float, pd.DataFrame, float]:
         seen = _of(test if oracle else valid, method)
-        cut = tune_cut(seen["label"], seen["logit"], pc)
+        cut = tune_cut(seen["label"], seen["logit"])
         return cut, _of(test, method), cut
 
     return rule
 
 
-def chosen(pc: float = BALANCED, oracle: bool = False) -> Rule:
+def chosen(oracle: bool = False) -> Rule:
     """The weight that did best at 1/2 on validation data, of equally good ones the nearest to 1; oracle: on test data."""
 
     def rule(valid: pd.DataFrame, test: pd.DataFrame) -> tuple[float, pd.DataFrame, float]:
-        seen = (test if oracle else valid).dropna(subset="weight")
-        values = {float(str(w)): utility(part["label"], part["logit"] > 0, pc) for w, part in seen.groupby("weight")}
+        seen = {float(str(weight)): part for weight, part in (test if oracle else valid).groupby("weight")}
+        sides = {w: (part["label"].to_numpy() == 1, part["logit"].to_numpy() > 0) for w, part in seen.items()}
+        values = {w: float(weighted_bacc(*side, np.ones((1, len(side[0]))))[0]) for w, side in sides.items()}
         best = min((w for w, v in values.items() if v >= max(values.values()) - 1e-12), key=lambda w: abs(np.log(w)))
         return best, test[test["weight"] == best], 0.0
 
     return rule
 
 
-def nested_rules(pc: float = BALANCED) -> dict[str, Rule]:
+def nested_rules() -> dict[str, Rule]:
     """The rules that are compared where weights were swept, by name."""
     return {
         "plain CE, threshold 1/2": at(),
-        "plain CE, threshold tuned": tuned(pc=pc),
-        "β chosen, threshold 1/2": chosen(pc),
-        "oracle β": chosen(pc, oracle=True),
-        "oracle threshold": tuned(pc=pc, oracle=True),
+        REFERENCE: tuned(),
+        "β chosen, threshold 1/2": chosen(),
+        "oracle β": chosen(oracle=True),
+        "oracle threshold": tuned(oracle=True),
     }
 
 
@@ -93,55 +87,33 @@ def decide(scores: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).sort_values(["draw", "seed", "image_id"], ignore_index=True)
 
 
-def rules_table(
-    scores: pd.DataFrame, rules: Mapping[str, Rule], reference: str = "plain CE, threshold tuned", draws: int = 300
-) -> pd.DataFrame:
+def rules_table(scores: pd.DataFrame, rules: Mapping[str, Rule], draws: int = 300) -> pd.DataFrame:
     """Rules side by side, one row a rule: means over runs, 95 % intervals by one bootstrap over components and seeds.
 
-    `difference`: of balanced accuracy from `reference`, paired. `setting_low`, `setting_high`: the range chosen over runs.
+    `difference`: of balanced accuracy from `REFERENCE`, paired. `setting_low`, `setting_high`: the range chosen over runs.
     """
     made = {name: decide(scores, rule) for name, rule in rules.items()}
-    base = made[reference]
+    base = made[REFERENCE]
     runs = base.groupby(["draw", "seed"]).groups
+    if any(not frame["image_id"].equals(base["image_id"]) for frame in made.values()):
+        raise DataError("the rules did not decide on the same images: pass one table of scores to all of them.")
     boot = Bootstrap(base["component"], base["label"].to_numpy() == 1, runs, draws)
-    found: dict[str, dict[tuple[int, int], tuple[np.ndarray, ...]]] = {name: {} for name in made}
-    for run, index in runs.items():
-        part = base.loc[index]
-        if any(not frame["image_id"].loc[index].equals(part["image_id"]) for frame in made.values()):
-            raise DataError("the rules did not decide on the same images: pass one table of scores to all of them.")
-        positive = np.stack([frame["positive"].loc[index].to_numpy(bool) for frame in made.values()], axis=1)
-        both = rates(part["label"].to_numpy() == 1, positive, boot.images(part["component"]))
-        for name, sensitivity, specificity in zip(made, both[0].T, both[1].T, strict=True):
-            found[name][run] = (sensitivity, specificity, (sensitivity + specificity) / 2)
+    weights = {run: boot.images(base.loc[index, "component"]) for run, index in runs.items()}
+    found: dict[str, dict[str, dict[tuple[int, int], Floats]]] = {}
+    for name, frame in made.items():
+        parts = {run: frame.loc[index] for run, index in runs.items()}
+        decided = {run: (part["label"].to_numpy() == 1, part["positive"].to_numpy()) for run, part in parts.items()}
+        rates = {run: weighted_rates(*decided[run], weights[run]) for run in runs}
+        found[name] = {"sensitivity": {run: rate[0] for run, rate in rates.items()}}
+        found[name] |= {"specificity": {run: rate[1] for run, rate in rates.items()}}
+        found[name] |= {"bacc": {run: sum(rate) / 2 for run, rate in rates.items()}}
     rows = []
-    for name, of_runs in found.items():
-        against = {run: of_runs[run][2] - found[reference][run][2] for run in runs}
+    for name, metrics in found.items():
+        metrics["difference"] = {run: metrics["bacc"][run] - found[REFERENCE]["bacc"][run] for run in runs}
         row = {"rule": name, "setting_low": made[name]["setting"].min(), "setting_high": made[name]["setting"].max()}
-        for k, metric in enumerate(("sensitivity", "specificity", "bacc", "difference")):
-            values = against if k == 3 else {run: drawn[k] for run, drawn in of_runs.items()}
-            row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = boot.estimate(values)
+        for metric, values in metrics.items():
+            row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval_of(boot.mean(values))
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def regret_table(scores: pd.DataFrame, prevalence: float, cost_ratios: Sequence[float]) -> pd.DataFrame:
-    """Every rule's regret where a miss costs a multiple of a false alarm, chosen for these costs: a row a cost ratio.
-
-    Regret: the normalised cost on test images beyond that of the oracle threshold on plain cross-entropy, mean over runs;
-    below 0 where weighted models beat every threshold of the plain one. "threshold from costs" uses no validation labels but
-    their prevalence, which stands for the training set's, and relies on calibration.
-    """
-    valid = scores[(scores["split"] == "valid") & (scores["method"] == PLAIN)]
-    seen, rows = float((valid["label"] == 1).mean()), []
-    for ratio in cost_ratios:
-        pc = probability_cost(prevalence, ratio)
-        asked = ratio * prevalence / (1 - prevalence) * (1 - seen) / seen
-        rules = nested_rules(pc) | {"plain CE, threshold from costs": at(-float(np.log(asked)))}
-        made = {name: decide(scores, rule).groupby(["draw", "seed"]) for name, rule in rules.items()}
-        costs = {name: np.mean([1 - utility(p["label"], p["positive"], pc) for _, p in g]) for name, g in made.items()}
-        rows.append(
-            {"cost of a miss": ratio} | {name: cost - costs["oracle threshold"] for name, cost in costs.items()}
-        )
     return pd.DataFrame(rows)
 
 
@@ -156,10 +128,9 @@ def tuning_spread(scores: pd.DataFrame, positives: int | None, draws: int = 40, 
         valid, test = (part[part["split"] == name] for name in ("valid", "test"))
         y, z = valid["label"].to_numpy() == 1, valid["logit"].to_numpy()
         roc, share = Roc.of(test["label"], test["logit"]), 1.0 if positives is None else positives / y.sum()
+        sizes = [(np.flatnonzero(y == c), max(1, round(share * (y == c).sum()))) for c in (1, 0)]
         for _ in range(draws):
-            drawn = np.concatenate(
-                [generator.choice(np.flatnonzero(y == c), max(1, round(share * (y == c).sum()))) for c in (1, 0)]
-            )
+            drawn = np.concatenate([generator.choice(images, size) for images, size in sizes])
             cut = tune_cut(y[drawn], z[drawn])
             found.append((expit(cut), *roc.at(cut)))
     table = pd.DataFrame(found, columns=["threshold", "sensitivity", "specificity"])
@@ -174,7 +145,7 @@ def calibration_table(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (weight, *_), part in scores.dropna(subset="weight").groupby(["weight", "draw", "seed"]):
-        (_, valid), (_, test) = sorted(part.groupby("split"), reverse=True)
+        valid, test = (part[part["split"] == name] for name in ("valid", "test"))
         for names, shift in ((("none", "temperature"), 0.0), (("log β off", "both"), float(np.log(weight)))):
             divisors = (1.0, fit_temperature(valid["label"], valid["logit"] - shift))
             for repair, divisor in zip(names, divisors, strict=True):

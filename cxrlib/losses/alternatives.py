@@ -5,7 +5,6 @@ images of each class, class 0 (non-COVID) first. `losses.criterion.build_loss` g
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -70,27 +69,19 @@ def ldam_loss(
     counts: Sequence[int],
     largest: float = 0.5,
     scale: float = 1.0,
-    class_weight: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """LDAM, Eq. (13) of Cao et al. (2019): cross-entropy after the true class's logit is lowered by its margin.
 
     scale multiplies all logits after that; the paper's networks end in a normalised layer, for which its code takes
-    30, a plain linear head needs none. class_weight [C]: the weights of deferred re-weighting (DRW), used in the
-    last epochs only (see `deferred_weights`).
+    30, a plain linear head needs none.
     """
     both = torch.stack((torch.zeros_like(logits), logits), dim=-1) if logits.ndim == 1 else logits
     margins = ldam_margins(counts, largest).to(both)
     if len(margins) != both.shape[-1]:
         raise ParameterError(f"counts holds {len(margins)} classes but the logits {both.shape[-1]}: give one a class.")
-    own = nn.functional.one_hot(target, len(margins)).to(both) * margins
-    weight = torch.ones(len(margins)) if class_weight is None else class_weight
-    return weighted_cross_entropy(scale * (both - own), target, weight, reduction)
-
-
-def deferred_weights(epoch: int, start: int, counts: Sequence[int], beta: float = 0.9999) -> Tensor:
-    """DRW (Cao et al., 2019): equal class weights before epoch `start`, class-balanced ones from then on."""
-    return effective_number_weights(counts, beta if epoch >= start else 0.0)
+    lowered = both - nn.functional.one_hot(target, len(margins)).to(both) * margins
+    return weighted_cross_entropy(scale * lowered, target, torch.ones(len(margins)), reduction)
 
 
 def logit_adjusted_loss(
@@ -108,30 +99,13 @@ def logit_adjusted_loss(
     return cross_entropy(logits + tau * prior, target, reduction)
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """Draws of training images with replacement, class j with chance proportional to n_j^q (Kang et al., 2020).
+def balancing_chances(labels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Chance of each image to be the next drawn, [N], summing to 1, so that all classes are drawn alike (Kang et al., 2020).
 
-    q = 1 keeps the classes' shares, 0 balances them, 1/2 lies between ("square root").
+    In expectation this is Eq. (4) with the weight n_0 / n_1, up to a factor.
     """
-
-    q: float = 0.0
-
-    def weights(self, labels: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Chance of each image to be the next drawn, [N], summing to 1; fits torch's WeightedRandomSampler."""
-        classes, of, n = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
-        share = n.astype(np.float64) ** self.q
-        return (share / share.sum() / n)[of] if len(classes) else np.zeros(0)
-
-    def draw(self, labels: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
-        """Indices of as many images as there are, drawn with these chances."""
-        chances = self.weights(labels)
-        return np.random.default_rng(seed).choice(len(chances), size=len(chances), p=chances)
-
-    def equivalent_beta(self, counts: Sequence[int]) -> float:
-        """The weight whose expected loss this re-sampling has, up to a factor: (n_1 / n_0)^(q - 1)."""
-        negative, positive = _counts(counts).tolist()
-        return float((positive / negative) ** (self.q - 1))
+    classes, of, n = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    return (1 / len(classes) / n)[of]
 
 
 def _counts(counts: Sequence[int]) -> Tensor:

@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from cxrlib.errors import ParameterError
 from cxrlib.losses.alternatives import class_balanced_loss, focal_loss, ldam_loss, logit_adjusted_loss
-from cxrlib.losses.weighted import (
-    Reduction,
-    class_weights,
-    cross_entropy,
-    linear_probability_loss,
-    weighted_cross_entropy,
-)
+from cxrlib.losses.weighted import class_weights, cross_entropy, linear_probability_loss, weighted_cross_entropy
 
 ALTERNATIVES: dict[str, Callable[..., Tensor]] = {
     "focal": focal_loss,
@@ -31,7 +25,7 @@ class Criterion(nn.Module):
     def __init__(self, function: Callable[..., Tensor], **settings: Any) -> None:
         super().__init__()
         self.function, self.settings = partial(function, **settings), settings
-        self.reduction: Reduction = "mean"
+        self.reduction = "mean"
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of logits [B, C] for integer targets [B]."""

@@ -1,17 +1,22 @@
-"""Trainable parameters by part and head, beside the three counts that section VI.B of the paper gives."""
+"""What a network is made of and what an image costs it: parameters beside the paper's counts, arithmetic, memory, time."""
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from cxrlib.networks.classifier import TRUNKS, Classifier, build_network, feature_shape
 from cxrlib.networks.heads import NATIVE, default_head
 from cxrlib.paper.tables import HYPERPARAMETERS
 
 PAPER_SIZE = int(HYPERPARAMETERS["image_size"])
+_BATCH = 2  # images whose cost is counted; BatchNorm needs more than one in training mode
 
 
 class PaperCount(NamedTuple):
@@ -39,33 +44,31 @@ def sketch(model: str, image_size: int, head: str | None = None) -> Classifier:
 
 def parameter_counts(network: Classifier) -> pd.DataFrame:
     """Trainable parameters of `network`, one row a part: part, parameters, share of all; BatchNorm's averages are not trained."""
-    parts: dict[str, int] = {}
+    rows = []
     for place, layers in (("trunk", network.trunk), ("head", network.head)):
         for layer in layers.modules():
-            if weights := sum(weight.numel() for weight in layer.parameters(recurse=False)):
-                part = f"{place}: {_kind(layer, place)}"
-                parts[part] = parts.get(part, 0) + weights
-    table = pd.DataFrame({"part": list(parts), "parameters": list(parts.values())})
+            kind = "BatchNorm"
+            if isinstance(layer, nn.Conv2d):
+                kind = "1x1 convolution" if place == "head" else "convolutions"
+            elif isinstance(layer, nn.Linear):
+                kind = f"dense {layer.out_features}"
+            rows.append((f"{place}: {kind}", sum(weight.numel() for weight in layer.parameters(recurse=False))))
+    table = pd.DataFrame(rows, columns=["part", "parameters"]).query("parameters > 0")
+    table = table.groupby("part", sort=False, as_index=False).sum()
     return table.assign(share=table["parameters"] / table["parameters"].sum())
-
-
-def _kind(layer: nn.Module, place: str) -> str:
-    if isinstance(layer, nn.Conv2d):
-        return "1x1 convolution" if place == "head" else "convolutions"
-    return f"dense {layer.out_features}" if isinstance(layer, nn.Linear) else "BatchNorm"
 
 
 def counts_by_part(image_size: int, models: Iterable[str] = tuple(TRUNKS)) -> pd.DataFrame:
     """`parameter_counts` of the models under every head they have: model, head, default (bool), part, parameters, share."""
-    heads = [(m, head) for m in models for head in ("released", "native") if head == "released" or m in NATIVE]
-    parts = [
+    tables = [
         parameter_counts(sketch(model, image_size, head)).assign(
             model=model, head=head, default=head == default_head(model)
         )
-        for model, head in heads
+        for model in models
+        for head in ("released", "native")
+        if head == "released" or model in NATIVE
     ]
-    columns = ["model", "head", "default", "part", "parameters", "share"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(tables, ignore_index=True)[["model", "head", "default", "part", "parameters", "share"]]
 
 
 def candidates(model: str, image_size: int = PAPER_SIZE) -> dict[str, int]:
@@ -82,8 +85,8 @@ def candidates(model: str, image_size: int = PAPER_SIZE) -> dict[str, int]:
         "whole network": counts.sum(),
     }
     if model == "resnet50":  # Keras's has a bias in every convolution
-        convolutions = [layer for layer in network.trunk.modules() if isinstance(layer, nn.Conv2d)]
-        found["trunk with Keras's convolution biases"] = trunk.sum() + sum(c.out_channels for c in convolutions)
+        biases = sum(layer.out_channels for layer in network.trunk.modules() if isinstance(layer, nn.Conv2d))
+        found["trunk with Keras's convolution biases"] = trunk.sum() + biases
     return {name: int(count) for name, count in found.items()}
 
 
@@ -111,10 +114,91 @@ def head_counts(sizes: Iterable[int], model: str = "resnet50") -> pd.DataFrame:
     """
     rows = []
     for size in sizes:
-        _, height, width = feature_shape(model, size)
-        parts = candidates(model, size)
-        wanted = {name: parts[name] for name in ("head", "head without its convolution", "head: dense layers")}
+        (_, height, width), parts = feature_shape(model, size), candidates(model, size)
+        row = {"image_size": size, "map": f"{height} x {width}", "positions": height * width}
+        row |= {name: parts[name] for name in ("head", "head without its convolution", "head: dense layers")}
         own = sum(weight.numel() for weight in sketch(model, size, "native").head.parameters())
-        rows.append({"image_size": size, "map": f"{height} x {width}", "positions": height * width, **wanted})
-        rows[-1]["own classifier"] = own
+        rows.append(row | {"own classifier": own})
     return pd.DataFrame(rows)
+
+
+def multiply_accumulates(network: nn.Module, image_size: int, training: bool = False) -> int:
+    """Multiply-accumulates an image of convolutions and dense layers; with `training` the backward pass as well.
+
+    `network` may lie on the meta device: shapes suffice. Pooling, BatchNorm and activations are not counted.
+    """
+    with FlopCounterMode(display=False) as counter:
+        logits = network.train()(_images(network, image_size))
+        if training:
+            logits.sum().backward()
+    return counter.get_total_flops() // (2 * _BATCH)
+
+
+def activation_bytes(network: nn.Module, image_size: int) -> int:
+    """Bytes an image, in float32, of the tensors that the forward pass keeps for the backward pass.
+
+    The network's own weights and buffers do not count, nor does a tensor twice that several operations keep.
+    """
+    own = {StorageWeakRef(tensor.untyped_storage()) for tensor in (*network.parameters(), *network.buffers())}
+    held: dict[StorageWeakRef, Tensor] = {}
+
+    def hold(tensor: Tensor) -> Tensor:
+        storage = StorageWeakRef(tensor.untyped_storage())
+        if storage not in own:
+            held.setdefault(storage, tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        logits = network.train()(_images(network, image_size))
+    assert logits.requires_grad  # keeps the graph, and what it holds, until it has been counted
+    return sum(tensor.untyped_storage().nbytes() for tensor in held.values()) // _BATCH
+
+
+def _images(network: nn.Module, image_size: int) -> Tensor:
+    return torch.rand(_BATCH, 1, image_size, image_size, device=next(network.parameters()).device)
+
+
+def cost_table(image_size: int, models: Iterable[str] = tuple(TRUNKS)) -> pd.DataFrame:
+    """Cost of an image by model, from shapes alone.
+
+    Columns: model, image_size, parameters (trainable), macs (forward), training_macs (forward and backward),
+    activation_mib (kept for the backward pass, float32), macs_per_byte (of those activations: how much
+    arithmetic there is to hide the traffic of memory behind).
+    """
+    rows = []
+    for model in models:
+        network = sketch(model, image_size)
+        weights = sum(weight.numel() for weight in network.parameters())
+        macs, activations = multiply_accumulates(network, image_size), activation_bytes(network, image_size)
+        training = multiply_accumulates(network, image_size, training=True)
+        rows.append((model, image_size, weights, macs, training, activations / 2**20, macs / activations))
+    columns = ["model", "image_size", "parameters", "macs", "training_macs", "activation_mib", "macs_per_byte"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def training_speed(
+    models: Iterable[str], device: torch.device, image_size: int = 64, batch_size: int = 8, budget: float = 0.5
+) -> pd.DataFrame:
+    """Speed of a training pass in float32 on random images, relative to the first model's: model, relative_speed.
+
+    After a warm-up, forward and backward passes are repeated for `budget` seconds a model, and the fastest counts. Rates
+    belong to a machine and an hour; their ratio is what a page can state.
+    """
+    seconds = pd.Series({model: _pass_seconds(model, image_size, device, batch_size, budget) for model in models})
+    return (seconds.iloc[0] / seconds).rename_axis("model").reset_index(name="relative_speed")
+
+
+def _pass_seconds(model: str, size: int, device: torch.device, batch_size: int, budget: float) -> float:
+    network = build_network(model, size, seed=0).to(device).train()
+    images = torch.rand(batch_size, 1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    labels = (torch.arange(batch_size) % 2).to(device)
+    seconds: list[float] = []
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):  # dropout draws
+        while len(seconds) < 2 or sum(seconds[1:]) < budget:
+            start = time.perf_counter()
+            cross_entropy(network(images), labels).backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+            network.zero_grad()
+    return min(seconds[1:])

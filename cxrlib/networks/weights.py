@@ -1,17 +1,19 @@
 """Initial weights: ImageNet's, from safetensors or torchvision's own download, and the study's own trunks."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, SqueezeNet1_1_Weights, VGG19_Weights, WeightsEnum
 
+from cxrlib.config import RunConfig, checked
 from cxrlib.errors import WeightsError
-from cxrlib.networks.classifier import TRUNKS, Classifier, misfit
+from cxrlib.networks.classifier import TRUNKS, Classifier, build_network, misfit
 from cxrlib.paths import weights_root
 from cxrlib.storage import atomic_path, file_digest
 
@@ -33,15 +35,12 @@ def imagenet_file(model: str) -> Path | None:
     if model not in _ARCHITECTURES:
         return None
     name, weights, *_ = _ARCHITECTURES[model]
-    candidates = (weights_root() / f"{name}_imagenet.safetensors", _download_target(weights))
+    candidates = (weights_root() / f"{name}_imagenet.safetensors", _downloaded(weights))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def imagenet_digest(model: str) -> str:
-    """SHA-256 of the file of ImageNet weights that a run of `model` starts from; downloads it if need be.
-
-    Raises WeightsError where there are none and the download fails.
-    """
+    """SHA-256 of the ImageNet weights that a run of `model` starts from, downloaded if need be; WeightsError if that fails."""
     return file_digest(imagenet_file(model) or _download(model))
 
 
@@ -55,7 +54,7 @@ def load_imagenet(model: str) -> dict[str, Tensor]:
     *_, prefix, classifier = _ARCHITECTURES[model]
     trunk = {
         name.removeprefix(prefix): value.float() if value.is_floating_point() else value
-        for name, value in _read(path).items()
+        for name, value in load_state(path).items()
         if not name.startswith(classifier)
     }
     with torch.device("meta"):
@@ -65,21 +64,17 @@ def load_imagenet(model: str) -> dict[str, Tensor]:
     return trunk
 
 
-def save_trunk(network: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights of `network.trunk` as safetensors with `metadata`, in one step."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.trunk.state_dict().items()}
+def save_state(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the weights of `module` as safetensors with `metadata`, in one step."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     with atomic_path(path) as part:
         save_file(state, part, metadata=dict(metadata))
 
 
-def load_trunk(path: Path) -> dict[str, Tensor]:
-    """The trunk's state that `save_trunk` wrote; raises WeightsError where it is missing or damaged."""
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The state in a file of weights; raises WeightsError where it is missing or damaged."""
     if not path.is_file():
-        raise WeightsError(f"there are no trunk weights {path.name}: run the pretraining again.")
-    return _read(path)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
+        raise WeightsError(f"there are no weights {path.name}: make them again.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -92,7 +87,28 @@ def _read(path: Path) -> dict[str, Tensor]:
     raise WeightsError(f"the weights {path.name} are damaged (wrong SHA-256): delete the file and start again.")
 
 
-def _download_target(weights: WeightsEnum) -> Path:
+def load_network(path: Path) -> tuple[RunConfig, Classifier]:
+    """The trained network in a file that `training.runs` wrote, and its config; WeightsError where there is none in it."""
+    try:
+        with safe_open(path, "pt") as file:
+            config = checked(RunConfig, json.loads((file.metadata() or {})["config"]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path} is not a network that this project has trained ({type(error).__name__}: {error})."
+        ) from error
+    normalise = config.pretraining.startswith("imagenet") and config.rules.normalisation == "weights"
+    network = build_network(
+        config.model, config.image_size, config.seed, config.head, normalise=normalise, batch_norm=config.batch_norm
+    )
+    state = load_state(path)
+    problem = misfit(network, state)
+    if problem:
+        raise WeightsError(f"the weights in {path} do not fit a {config.model} of {config.image_size} px: {problem}.")
+    network.load_state_dict(state)
+    return config, network
+
+
+def _downloaded(weights: WeightsEnum) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
 
 
@@ -107,4 +123,4 @@ def _download(model: str) -> Path:
             f"torchvision's ImageNet weights could not be downloaded ({error}): set CXR_WEIGHTS to a folder that holds "
             f"{name}_imagenet.safetensors, or choose pretraining none."
         ) from error
-    return _download_target(weights)
+    return _downloaded(weights)

@@ -12,29 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from cxrlib.data.editions import Edition
 from cxrlib.errors import RecordError
 from cxrlib.paths import results_root
 from cxrlib.records.provenance import code_digest, code_revision, machine, versions
 from cxrlib.storage import atomic_path, file_digest
 
 DIGITS = 9  # significant digits of the committed tables
-
-
-class HasImages(Protocol):
-    """What an analysis asks of an edition."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def has_images(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -70,19 +60,19 @@ def recorded_analysis(
         ANALYSES[name] = analysis
 
         @wraps(function)
-        def call(edition: HasImages, **changes: Any) -> pd.DataFrame:
-            defaults = {k: p.default for k, p in inspect.signature(function).parameters.items() if k in changes}
-            if edition.name != "open" or any(defaults[key] != value for key, value in changes.items()):
-                return _sourced(
-                    function(edition, **changes), f"{edition.name} edition {edition.digest[:12]}, computed here"
-                )
-            stored = _stored(analysis)
-            if stored is not None and (not edition.has_images or stored["inputs"] == inputs(analysis, edition)):
+        def call(edition: Edition, **changes: Any) -> pd.DataFrame:
+            declared = inspect.signature(function).parameters
+            if edition.name != "open" or any(declared[key].default != value for key, value in changes.items()):
+                table = function(edition, **changes)
+                table.attrs["source"] = f"{edition.name} edition {edition.digest[:12]}, computed here"
+                return table
+            stored = _stored(name)
+            if stored and (not edition.has_images or stored["inputs"] == inputs(analysis, edition)):
                 return read_analysis(name)
             if not edition.has_images:
                 raise RecordError(
-                    f"the analysis {name} has no table in {_folder()} and the open edition's images are not at hand: restore "
-                    f"{name}.csv and {name}.json from version control, or set CXR_DATA."
+                    f"the analysis {name} has no table in {_path(name).parent} and the open edition's images are not at "
+                    f"hand: restore {name}.csv and {name}.json from version control, or set CXR_DATA."
                 )
             return record(analysis, edition)
 
@@ -91,17 +81,17 @@ def recorded_analysis(
     return decorate
 
 
-def inputs(analysis: Analysis, edition: HasImages) -> dict[str, str]:
+def inputs(analysis: Analysis, edition: Edition) -> dict[str, str]:
     """Digests of what the analysis starts from: the edition, and the module it is written in."""
     return {"data": edition.digest, "code": code_digest(Path(inspect.getfile(analysis.compute)))}
 
 
-def record(analysis: Analysis, edition: HasImages) -> pd.DataFrame:
+def record(analysis: Analysis, edition: Edition) -> pd.DataFrame:
     """Compute an analysis, write its table and what it was made from, and return it as it will be read."""
     print(f"analysis {analysis.name}: computing", file=sys.stderr, flush=True)
     started = time.perf_counter()
     table = analysis.compute(edition)
-    with atomic_path(_folder() / f"{analysis.name}.csv") as part:
+    with atomic_path(_path(analysis.name)) as part:
         table.to_csv(part, index=False, float_format=f"%.{DIGITS}g")
         sha256 = file_digest(part)
     stated = {
@@ -113,56 +103,51 @@ def record(analysis: Analysis, edition: HasImages) -> pd.DataFrame:
         "machine": machine(torch.device("cpu")),
         "versions": versions(),
     }
-    with atomic_path(_folder() / f"{analysis.name}.json") as part:
+    with atomic_path(_path(analysis.name).with_suffix(".json")) as part:
         part.write_text(json.dumps(stated, indent=1, sort_keys=True) + "\n")
     return read_analysis(analysis.name)
 
 
 def read_analysis(name: str) -> pd.DataFrame:
     """The committed table of an analysis; raises RecordError if it is missing or not the one that was recorded."""
-    path = _folder() / f"{name}.csv"
-    stored = _stored(ANALYSES[name])
+    path, stored = _path(name), _stored(name)
     if stored is None:
         raise RecordError(f"the analysis {name} has not been recorded: run make verify where the images are at hand.")
     if file_digest(path) != stored["table_sha256"]:
         raise RecordError(f"{path.name} is not the table that was recorded: restore it from version control.")
+    table = pd.read_csv(path)
     data = stored["inputs"]["data"][:12]
-    return _sourced(pd.read_csv(path), f"open edition {data}, recorded analysis {name}, {stored['machine']}")
+    table.attrs["source"] = f"open edition {data}, recorded analysis {name}, {stored['machine']}"
+    return table
 
 
-def differences(analysis: Analysis, edition: HasImages) -> str:
+def differences(analysis: Analysis, edition: Edition) -> str:
     """What differs between the committed table and one computed now, in one sentence; empty where nothing does."""
     committed, now = read_analysis(analysis.name), analysis.compute(edition)
     if list(committed) != list(now) or len(committed) != len(now):
         return f"{len(now)} rows of {list(now)} instead of {len(committed)} of {list(committed)}"
     for column in committed:
         one, other = committed[column], now[column].reset_index(drop=True)
-        if pd.api.types.is_numeric_dtype(one) and pd.api.types.is_numeric_dtype(other):
-            close = np.isclose(
-                one.astype(float), other.astype(float), analysis.tolerance, analysis.tolerance, equal_nan=True
-            )
+        if all(map(pd.api.types.is_numeric_dtype, (one, other))):
+            numbers = one.astype(float), other.astype(float)
+            close = np.isclose(*numbers, rtol=analysis.tolerance, atol=analysis.tolerance, equal_nan=True)
         else:
-            close = (one.astype(str).fillna("") == other.astype(str).fillna("")).to_numpy()
+            close = (one.astype(str) == other.astype(str)).to_numpy()
         if not close.all():
             row = int(np.flatnonzero(~close)[0])
             return f"column {column}, row {row}: {other.iloc[row]} instead of {one.iloc[row]}"
     return ""
 
 
-def _folder() -> Path:
-    return results_root() / "analyses"
+def _path(name: str) -> Path:
+    return results_root() / "analyses" / f"{name}.csv"
 
 
-def _stored(analysis: Analysis) -> dict[str, Any] | None:
-    path = _folder() / f"{analysis.name}.json"
-    if not path.is_file() or not path.with_suffix(".csv").is_file():
+def _stored(name: str) -> dict[str, Any] | None:
+    path = _path(name).with_suffix(".json")
+    if not path.is_file() or not _path(name).is_file():
         return None
     try:
         return dict(json.loads(path.read_text()))
     except ValueError as error:
         raise RecordError(f"{path.name} is damaged ({error}): restore it from version control.") from error
-
-
-def _sourced(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    table.attrs["source"] = source
-    return table

@@ -1,7 +1,7 @@
-"""`python -m cxrlib import-records`: records from another machine, each checked before it joins the others."""
+"""Records from another machine, each checked before it joins the others (`python -m cxrlib import-records`)."""
 
-import argparse
 import json
+import math
 import re
 import tempfile
 import zipfile
@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cxrlib.data.editions import load_edition
 from cxrlib.data.selection import selection_digest
@@ -73,22 +71,6 @@ def import_records(path: Path) -> Merged:
     return merged
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Run `python -m cxrlib import-records`; returns 1 if a record was refused."""
-    refused = 0
-    for path in arguments.files:
-        merged = import_records(path)
-        for word, keys in (("added", merged.added), ("identical", merged.identical)):
-            for key in keys:
-                print(f"{word:9} {key}")
-        for key, reason in merged.refused.items():
-            print(f"{'refused':9} {key}: {reason}")
-        counts = f"{len(merged.added)} added, {len(merged.identical)} identical, {len(merged.refused)} refused"
-        print(f"{path.name}: {counts}")
-        refused += len(merged.refused)
-    return int(refused > 0)
-
-
 def _unpack(path: Path, target: Path) -> None:
     """Unpack an archive that holds files of records under their own names, once each, and nothing else."""
     try:
@@ -130,17 +112,14 @@ def _check_pretraining(file: Path) -> None:
         raise RecordError("it holds another pretraining's config or data: run it again.")
 
 
-def _same(found: Any, stored: Any) -> bool:
+def _same(found: Any, stated: Any) -> bool:
     """Whether two trees of metrics agree to a relative 1e-6."""
-    if isinstance(found, Mapping) and isinstance(stored, Mapping):
-        return found.keys() == stored.keys() and all(_same(found[name], stored[name]) for name in found)
-    if isinstance(found, list | tuple) and isinstance(stored, list | tuple):
-        return len(found) == len(stored) and all(map(_same, found, stored))
-    if isinstance(found, int | float) and isinstance(stored, int | float):
-        return bool(np.isclose(found, stored, rtol=1e-6, atol=1e-9))
-    return bool(found == stored)
+    if isinstance(found, Mapping) and isinstance(stated, Mapping):
+        return found.keys() == stated.keys() and all(_same(found[name], stated[name]) for name in found)
+    if isinstance(found, int | float) and isinstance(stated, int | float):
+        return math.isclose(found, stated, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(found == stated)
 
 
 def _content(path: Path) -> dict[str, bytes]:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return {file.name: file.read_bytes() for file in files}
+    return {file.name: file.read_bytes() for file in (path.iterdir() if path.is_dir() else [path])}

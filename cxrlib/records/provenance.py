@@ -22,7 +22,7 @@ _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn"
 _TRAINING_MODULES = (
     "data/samples", "images/augmentation", "images/decoding", "images/equalisation", "losses/alternatives",
     "losses/criterion", "losses/weighted", "networks/acnn", "networks/classifier", "networks/heads", "training/callbacks",
-    "training/loaders", "training/pretraining", "training/segmentation", "training/train",
+    "training/loaders", "training/runs", "training/segmentation", "training/train",
 )  # fmt: skip
 
 EQUIVALENT: dict[str, str] = {}
@@ -36,17 +36,15 @@ machine and gave the same predictions; it leaves with the next change of the tra
 @cache
 def code_revision() -> str:
     """The git commit of the checkout, with '+changes' if tracked files differ from it; else the version."""
+    asked = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no", "--", "cxrlib"))
+    git = ["git", "-C", str(project_root())]
     try:
-        commit = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "cxrlib")
+        commit, changed = (
+            subprocess.check_output([*git, *words], stderr=subprocess.DEVNULL, text=True) for words in asked
+        )
     except (OSError, subprocess.CalledProcessError):
         return f"cxrlib {__version__}, not in a git checkout"
-    return commit + ("+changes" if changed else "")
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(project_root()), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return commit.strip() + ("+changes" if changed else "")
 
 
 @cache
@@ -59,6 +57,7 @@ def training_code() -> str:
     return digest({name: _statements(package / f"{name}.py") for name in _TRAINING_MODULES})[:16]
 
 
+@cache
 def code_digest(path: Path) -> str:
     """Digest of the statements of one module; comments, docstrings and layout do not count."""
     return digest(_statements(path))[:16]
@@ -67,20 +66,14 @@ def code_digest(path: Path) -> str:
 def _statements(path: Path) -> str:
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+        match getattr(node, "body", None):
+            case [ast.Expr(value=ast.Constant()), *rest]:
+                node.body = rest or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.unparse(tree)
 
 
 @cache
-def cpu_name() -> str:
-    """The processor's model name, as the operating system gives it."""
+def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -93,13 +86,10 @@ def machine(device: torch.device | None = None) -> str:
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{cpu_name()}, {threads} thread{'s' * (threads > 1)}"
+    return f"{_cpu_name()}, {threads} thread{'s' * (threads > 1)}"
 
 
-def cuda_versions(device: torch.device) -> dict[str, str] | None:
-    """CUDA, cuDNN and driver of a GPU; None for a CPU."""
-    if device.type != "cuda":
-        return None
+def _cuda_versions() -> dict[str, str]:
     try:
         driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
     except OSError:
@@ -146,5 +136,5 @@ class Stopwatch:
             "platform": platform.platform(aliased=True, terse=True),
             "machine": machine(self.device),
             "device": self.device.type,
-            "cuda": cuda_versions(self.device),
+            "cuda": _cuda_versions() if self.device.type == "cuda" else None,
         }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +20,8 @@ from cxrlib.config import RunConfig, checked
 from cxrlib.errors import CxrError, RecordError
 from cxrlib.names import beta_text
 from cxrlib.paths import cache_root, results_root
-from cxrlib.records import verify
+from cxrlib.records import evaluate
 from cxrlib.records.provenance import EQUIVALENT, code_digest, training_code
-from cxrlib.records.verify import check_history, check_metrics, check_predictions
 from cxrlib.storage import atomic_path, digest, file_digest, lock
 
 FORMAT = 3
@@ -37,13 +36,13 @@ class Record:
     config: RunConfig
     inputs: Mapping[str, str | None]  # digests of the edition (data), the images drawn (samples), the initial weights
     metrics: Mapping[str, Any]  # see `records.evaluate`
-    predictions: pd.DataFrame  # verify.PREDICTIONS, a row per validation and test image
+    predictions: pd.DataFrame  # evaluate.PREDICTIONS, a row per validation and test image
     history: pd.DataFrame  # a row an epoch
     provenance: Mapping[str, Any]
 
     @property
     def key(self) -> str:
-        """The run's key; see `run_key`."""
+        """The run's key, see `run_key`."""
         return run_key(self.config, self.inputs)
 
     @property
@@ -110,6 +109,11 @@ def run_folder(config: RunConfig, inputs: Mapping[str, str | None]) -> Path:
     return runs_root(config) / run_key(config, inputs)
 
 
+def checkpoint_path(key: str) -> Path:
+    """File of a run's trained weights, as safetensors: in the cache, no part of the record."""
+    return cache_root() / "checkpoints" / f"{key}.safetensors"
+
+
 def save_record(record: Record, root: Path | None = None) -> Path:
     """Write `record` in one step, list its digest, and return its folder; an old record of the same run is replaced."""
     folder = (root or runs_root(record.config)) / record.key
@@ -170,11 +174,11 @@ def _load(folder: Path, sha256: str) -> Record:
         record = Record(config, stored.inputs, stored.metrics, predictions, history, stored.provenance)
         if record.key != folder.name:
             raise _damaged(folder, f"it holds another run's config or inputs ({record.key})")
-        seen = cache_root() / "verified" / f"{sha256[:32]}-{_rules()}"
+        seen = cache_root() / "verified" / f"{sha256[:32]}-{code_digest(Path(evaluate.__file__))}"
         if not seen.is_file():  # the same bytes were checked by the same rules before
-            check_predictions(predictions)
-            check_history(history, stored.provenance)
-            check_metrics(predictions, stored.metrics)
+            evaluate.check_predictions(predictions)
+            evaluate.check_history(history, stored.provenance)
+            evaluate.check_metrics(predictions, stored.metrics)
             seen.parent.mkdir(parents=True, exist_ok=True)
             seen.touch()
     except RecordError as error:
@@ -185,12 +189,6 @@ def _load(folder: Path, sha256: str) -> Record:
     except (OSError, ValueError, KeyError, TypeError, CxrError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from error
     return record
-
-
-@cache
-def _rules() -> str:
-    """Digest of the code that checks a record."""
-    return code_digest(Path(verify.__file__))
 
 
 def find_record(config: RunConfig, inputs: Mapping[str, str | None]) -> Record | None:
@@ -220,26 +218,21 @@ def select(records: Iterable[Record], **wanted: Any) -> list[Record]:
 
 def records_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: config, main metrics on the test set at threshold 0.5, and where they come from."""
-    rows = []
-    for record in records:
-        test, names = (
-            record.metrics["test"],
-            ("sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc"),
-        )
-        rows.append(
-            {
-                **record.config.model_dump(),
-                **{name: test[name] for name in ("tp", "fn", "tn", "fp", *names)},
-                "within_source": record.metrics["within_source"]["value"],
-                "source_among_negatives": record.metrics["source_among_negatives"]["value"],
-                "degenerate": record.degenerate,
-                "data": str(record.inputs["data"])[:12],
-                "machine": record.machine,
-                "wall_s": record.provenance["wall_s"],
-                "current": record.current,
-                "key": record.key,
-            }
-        )
+    names = ("tp", "fn", "tn", "fp", "sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc")
+    rows = [
+        {
+            **record.config.model_dump(),
+            **{name: record.metrics["test"][name] for name in names},
+            **{name: record.metrics[name]["value"] for name in ("within_source", "source_among_negatives")},
+            "degenerate": record.degenerate,
+            "data": str(record.inputs["data"])[:12],
+            "machine": record.machine,
+            "wall_s": record.provenance["wall_s"],
+            "current": record.current,
+            "key": record.key,
+        }
+        for record in records
+    ]
     return pd.DataFrame(rows)
 
 

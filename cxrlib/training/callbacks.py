@@ -1,4 +1,4 @@
-"""fastai callbacks of the training loop: channels last, the best epoch, early stopping, the schedule, the progress bar."""
+"""fastai callbacks of the training loop; fastai calls their methods, each named after when."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,6 @@ class ChannelsLast(Callback):
     """Lay the images out with channels last, as the network's weights are."""
 
     def before_batch(self) -> None:
-        """Convert the batch (fastai calls it)."""
         self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)
 
 
@@ -29,7 +28,6 @@ class KeepBest(TrackerCallback):
         self._state: dict[str, torch.Tensor] = {}
 
     def after_epoch(self) -> None:
-        """Copy the weights if this epoch is the best so far (fastai calls it)."""
         super().after_epoch()
         if self.new_best or not self._state:
             self.best_epoch = self.epoch
@@ -45,7 +43,6 @@ class StopEarly(EarlyStoppingCallback):
     """Stop after `patience` epochs without a better value of `monitor`, without printing."""
 
     def after_epoch(self) -> None:
-        """Count the epochs without progress (fastai calls it)."""
         TrackerCallback.after_epoch(self)
         self.wait: int = 0 if self.new_best else self.wait + 1
         if self.wait >= self.patience:
@@ -60,12 +57,11 @@ class Schedule(Callback):
         self.rate = rate
 
     def before_epoch(self) -> None:
-        """Set the rate (fastai calls it)."""
         self.learn.opt.set_hyper("lr", self.rate(self.epoch))
 
 
 class EpochBar(Callback):
-    """One progress bar on standard error for the whole fit; silent where that is not a terminal."""
+    """One progress bar on standard error for the whole fit, the last epoch's losses beside it; silent where no terminal is."""
 
     order = TrackerCallback.order + 5
 
@@ -74,20 +70,15 @@ class EpochBar(Callback):
         self.title = title
 
     def before_fit(self) -> None:
-        """Open the bar (fastai calls it)."""
         steps = self.learn.n_epoch * len(self.learn.dls.train)
         self.bar = tqdm(total=steps, desc=self.title, unit="batch", file=sys.stderr, disable=not sys.stderr.isatty())
 
     def after_batch(self) -> None:
-        """Advance by one training batch (fastai calls it)."""
-        if self.learn.training:
-            self.bar.update()
+        self.bar.update(int(self.learn.training))
 
     def after_epoch(self) -> None:
-        """Print the epoch's losses beside the bar (fastai calls it)."""
         train, valid = self.learn.recorder.values[-1][:2]
         self.bar.set_postfix(train=f"{train:.4f}", valid=f"{valid:.4f}")
 
     def after_fit(self) -> None:
-        """Close the bar (fastai calls it)."""
         self.bar.close()

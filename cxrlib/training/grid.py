@@ -1,8 +1,9 @@
 """The study's grid, declared once: which configurations are run, how often, in the order of their worth."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,7 @@ def _row(row: PaperRow) -> dict[str, Any]:
 
 def _over(base: dict[str, Any], **values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     """`base` with every combination of the values of some fields, the last varying fastest."""
-    found = [base]
-    for name, options in values.items():
-        found = [{**settings, name: option} for settings in found for option in options]
-    return tuple(found)
+    return tuple(base | dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
 
 
 def _under(rows: Sequence[PaperRow], **more: Any) -> tuple[dict[str, Any], ...]:
@@ -116,26 +114,17 @@ def cells(
     parts: Sequence[str] = tuple(PARTS),
     draws: int | None = None,
     seeds: int | None = None,
-    licences: str = "any",
-    precision: str = "auto",
+    **common: Any,
 ) -> list[Cell]:
-    """The cells of some parts, each config once: by part, then draw and seed, then setting.
+    """The cells of some parts, each config once: by part, then seed and draw, then setting.
 
-    `draws` and `seeds`: how many of each, counted from 0, in place of what the part declares. Raises ParameterError for an
-    unknown part or a number below 1.
+    `draws` and `seeds`: how many of each, counted from 0, in place of what the part declares; `common`: other parameters of
+    every run. Raises ParameterError for an unknown part or a number below 1.
     """
-    _check_numbers(draws, seeds)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise ParameterError(f"unknown part '{unknown[0]}' of the grid: choose among {', '.join(PARTS)}.")
-    common = {"profile": profile, "edition": edition, "licences": licences, "precision": precision}
-    found: dict[RunConfig, Cell] = {}
-    for name in parts:
-        part = PARTS[name]
-        for settings in _repeated(part.settings, draws or part.draws, seeds or part.seeds):
-            config = run_config(**common, **settings)
-            found.setdefault(config, Cell(name, config))
-    return list(found.values())
+    return _cells({name: PARTS[name] for name in parts}, draws, seeds, profile=profile, edition=edition, **common)
 
 
 def listed_cells(path: Path, draws: int | None = None, seeds: int | None = None, **common: Any) -> list[Cell]:
@@ -151,20 +140,16 @@ def listed_cells(path: Path, draws: int | None = None, seeds: int | None = None,
         raise ParameterError(f"the grid {path.name} cannot be read ({error}): give a JSON file.") from error
     if not isinstance(listed, list) or not listed or not all(isinstance(settings, dict) for settings in listed):
         raise ParameterError(f"the grid {path.name} must hold a JSON list of objects, each with a run's parameters.")
-    _check_numbers(draws, seeds)
-    repeated = _repeated(listed, 1 if draws is None else draws, 1 if seeds is None else seeds)
-    configs = [run_config(**{**common, **settings}) for settings in repeated]
-    return [Cell(path.stem, config) for config in dict.fromkeys(configs)]
+    return _cells({path.stem: Part(path.name, tuple(listed))}, draws, seeds, **common)
 
 
-def _check_numbers(draws: int | None, seeds: int | None) -> None:
+def _cells(parts: dict[str, Part], draws: int | None, seeds: int | None, **common: Any) -> list[Cell]:
     for name, number in (("draws", draws), ("seeds", seeds)):
         if number is not None and number < 1:
             raise ParameterError(f"{name} = {number} is not allowed: {name} must be a whole number of at least 1.")
-
-
-def _repeated(settings: Sequence[dict[str, Any]], draws: int, seeds: int) -> Iterator[dict[str, Any]]:
-    for seed in range(seeds):
-        for draw in range(draws):
-            for values in settings:
-                yield {"draw_seed": draw, "seed": seed, **values}
+    found: dict[RunConfig, Cell] = {}
+    for name, part in parts.items():
+        for seed, draw, values in product(range(seeds or part.seeds), range(draws or part.draws), part.settings):
+            config = run_config(**{**common, "draw_seed": draw, "seed": seed, **values})
+            found.setdefault(config, Cell(name, config))
+    return list(found.values())

@@ -20,12 +20,11 @@ RESIDENT_SHARE = 0.25  # of a GPU's free memory that the images may fill; beyond
 class ArrayLoader(DataLoader):
     """Batches (images float32 [B, 1, S, S] in [0, 1], labels int64 [B]) on a device, from uint8 [N, S, S].
 
-    A frozen trunk's features, floating-point [N, C, H, W], come as float32 [B, C, H, W] instead. Without labels a batch
-    is (images,). uint8 travels, the conversion to float happens on the device; on a
-    GPU with room for them all images move there once. Shuffled, epoch e has the order that `seed` and e
-    fix; `one_batch` does not advance e. A last batch of a single image, on which batch normalisation
-    fails, joins the batch before it, so no image is left out. With `weights` [N], the chance of each image, a shuffled
-    epoch is N images drawn with replacement. Raises DataError for another dtype or shape.
+    A frozen trunk's features, floating-point [N, C, H, W], come as float32 [B, C, H, W] instead. Without labels a batch is
+    (images,). uint8 travels, the conversion to float happens on the device; on a GPU with room for them all images move
+    there once. Shuffled, epoch e has the order that `seed` and e fix; `one_batch` does not advance e. A last batch of a single
+    image, on which batch normalisation fails, joins the batch before it, so no image is left out. With `weights` [N], the
+    chance of each image, a shuffled epoch is N images drawn with replacement. Raises DataError for another dtype or shape.
     """
 
     n_inp = 1
@@ -41,19 +40,19 @@ class ArrayLoader(DataLoader):
         transforms: Sequence[Any] = (),
         weights: np.ndarray | None = None,
     ) -> None:
-        pixels, maps = (images.dtype == np.uint8, 3), (np.issubdtype(images.dtype, np.floating), 4)
-        if not any(fits and images.ndim == axes for fits, axes in (pixels, maps)) or len(images) == 0:
+        pixels = images.dtype == np.uint8 and images.ndim == 3
+        if not (pixels or (np.issubdtype(images.dtype, np.floating) and images.ndim == 4)) or len(images) == 0:
             raise DataError(f"a loader takes uint8 images [N, S, S], N > 0, not {images.dtype} {list(images.shape)}.")
-        if labels is not None and np.shape(labels) != (len(images),):
-            raise DataError(f"there are {len(images)} images but labels of shape {list(np.shape(labels))}.")
+        for name, given in (("labels", labels), ("weights", weights)):
+            if given is not None and np.shape(given) != (len(images),):
+                raise DataError(f"there are {len(images)} images but {name} of shape {list(np.shape(given))}.")
         super().__init__(dataset=range(len(images)), bs=bs, num_workers=0, device=torch.device(device))
-        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
-        self.images = _shared(images)
-        self.labels = None if labels is None else torch.as_tensor(np.asarray(labels, dtype=np.int64))
-        self.transforms = list(transforms)
-        if weights is not None and np.shape(weights) != (len(images),):
-            raise DataError(f"there are {len(images)} images but weights of shape {list(np.shape(weights))}.")
-        self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, dtype=np.float64))
+        self.shuffle, self.seed, self.epoch, self.transforms = shuffle, seed, 0, transforms
+        with warnings.catch_warnings():  # nothing ever writes to the tensor, so a read-only map serves
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            self.images = torch.from_numpy(np.ascontiguousarray(images))
+        self.labels = None if labels is None else torch.as_tensor(labels, dtype=torch.int64)
+        self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64)
 
     def __len__(self) -> int:
         return len(self._sizes())
@@ -130,10 +129,8 @@ class ArrayLoader(DataLoader):
 
 
 def make_loaders(
-    x_train: np.ndarray,
-    y_train: np.ndarray,
-    x_valid: np.ndarray,
-    y_valid: np.ndarray,
+    train: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
     batch_size: int,
     device: torch.device | str,
     seed: int,
@@ -142,19 +139,9 @@ def make_loaders(
 ) -> DataLoaders:
     """Training (shuffled from `seed`, augmented if asked) and validation loaders for a `Learner`.
 
-    Images uint8 [N, S, S], labels integers [N]; see `ArrayLoader` for the batches and the errors, and
+    `train`, `valid`: images uint8 [N, S, S] and labels [N]; see `ArrayLoader` for the batches and the errors, and
     `augmentation.batch_transforms` for what `batch_augmentation` may be. `weights` [N] re-samples the training images.
     """
     transforms = batch_transforms(batch_augmentation)
-    train = ArrayLoader(
-        x_train, y_train, batch_size, shuffle=True, seed=seed, device=device, transforms=transforms, weights=weights
-    )
-    valid = ArrayLoader(x_valid, y_valid, 2 * batch_size, device=device)
-    return DataLoaders(train, valid, device=torch.device(device))
-
-
-def _shared(images: np.ndarray) -> torch.Tensor:
-    """The array as a tensor that shares its memory; nothing ever writes to it, so read-only maps are fine."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(images))
+    shuffled = ArrayLoader(*train, batch_size, True, seed, device, transforms, weights)
+    return DataLoaders(shuffled, ArrayLoader(*valid, 2 * batch_size, device=device), device=torch.device(device))

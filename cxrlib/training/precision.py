@@ -14,7 +14,7 @@ def best_device() -> torch.device:
     A GPU is named with its index, as the tensors on it name it: `cuda` and `cuda:0` compare unequal.
     """
     device = torch.device(os.environ.get("CXR_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda" and device.index is None:
+    if device == torch.device("cuda"):
         return torch.device("cuda", torch.cuda.current_device())
     return device
 
@@ -35,9 +35,7 @@ def hardware_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
 def make_deterministic() -> None:
     """Choose deterministic algorithms, so that a seed fixes the numbers on one machine.
 
-    A CPU needs nothing. On a GPU this covers cuDNN and cuBLAS; that a run repeats there is tested where there is one
-    (`make test-gpu`), not promised for every GPU.
+    A CPU needs nothing. On a GPU this covers cuDNN and cuBLAS, which is tested (`make test-gpu`), not promised for every GPU.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True

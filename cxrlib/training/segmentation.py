@@ -4,29 +4,64 @@ Trained on the lung masks at hand (see `data.masks`), at the size of the images 
 radiographs were drawn by another network, so agreement with them is agreement with that network.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrlib.data.editions import Edition
+from cxrlib.config import RunConfig
+from cxrlib.data.cohorts import build_cohort
+from cxrlib.data.editions import Edition, load_edition
 from cxrlib.data.folds import grouped_folds
-from cxrlib.data.masks import has_mask, lung_masks
+from cxrlib.data.masks import Masks, has_mask, lung_masks
 from cxrlib.errors import DataError
 from cxrlib.images.equalisation import equalised
 from cxrlib.images.store import open_store
-from cxrlib.networks.unet import UNet
 
+WIDTHS = (16, 32, 64)
 FEWEST, MOST = 40, 240  # images with masks to train on
 _BATCH = 16
 
 Pixels = npt.NDArray[np.uint8]
-Masks = npt.NDArray[np.bool_]
+
+
+class UNet(nn.Module):
+    """U-Net (Ronneberger et al., 2015) with three levels: images float [B, 1, S, S] in [0, 1] to lung logits of that shape.
+
+    Each level is two 3x3 convolutions with BatchNorm; down by max pooling, up by bilinear interpolation. S a multiple of 4.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third = WIDTHS
+        self.down1, self.down2, self.bottom = _block(1, first), _block(first, second), _block(second, third)
+        self.up2, self.up1 = _block(third + second, second), _block(second + first, first)
+        self.last = nn.Conv2d(first, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of "this pixel is lung", float [B, 1, S, S]."""
+        fine = self.down1(images)
+        middle = self.down2(F.max_pool2d(fine, 2))
+        coarse = self.bottom(F.max_pool2d(middle, 2))
+        middle = self.up2(torch.cat([_double(coarse), middle], dim=1))
+        logits: Tensor = self.last(self.up1(torch.cat([_double(middle), fine], dim=1)))
+        return logits
+
+
+def _double(images: Tensor) -> Tensor:
+    return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 @dataclass(frozen=True)
@@ -39,10 +74,9 @@ class Segmenter:
 
     def lungs(self, pixels: Pixels) -> Masks:
         """Lungs of uint8 images [N, S, S] as masks bool of that shape, widened by one pixel on all sides."""
-        self.network.eval()
         with torch.inference_mode():
             parts = [
-                F.max_pool2d((self.network(_batch(part)) > 0).float(), 3, stride=1, padding=1).squeeze(1) > 0
+                F.max_pool2d(_found(self.network, part).float(), 3, stride=1, padding=1).squeeze(1) > 0
                 for part in np.array_split(pixels, max(len(pixels) // 128, 1))
             ]
         return torch.cat(parts).numpy()
@@ -50,6 +84,21 @@ class Segmenter:
     def prepare(self, pixels: Pixels) -> Pixels:
         """The images with their histogram equalised and all but the lungs black, uint8 [N, S, S]."""
         return np.where(self.lungs(pixels), equalised(pixels), np.uint8(0))
+
+
+def preparation(config: RunConfig, edition: Edition | None = None) -> Callable[[Pixels], Pixels] | None:
+    """What the config's `preparation` does to stored pixels uint8 [N, S, S]; None where it does nothing.
+
+    For `lungs` a U-Net is trained on the images with masks of the config's edition, none of a component of the run's test
+    set; for images of one's own on those of the edition at hand.
+    """
+    if config.preparation != "lungs":
+        return equalised if config.preparation == "equalised" else None
+    own = config.edition == "own"
+    edition = edition or load_edition("auto" if own else config.edition, config.licences)
+    drawn = None if own else build_cohort(edition, config.cohort, config.rules, config.draw_seed)
+    unseen = frozenset() if drawn is None else frozenset(drawn.test["component"])
+    return train_segmenter(edition, config.image_size, unseen, config.draw_seed).prepare
 
 
 def dice(found: Masks, truth: Masks) -> npt.NDArray[np.float64]:
@@ -76,10 +125,9 @@ def train_segmenter(
     pixels, masks = open_store(table, size).take(table["image_id"]), lung_masks(table, size)
     train, held = grouped_folds(np.zeros(len(table)), table["component"], 5, seed)[0]
     network = _fit(pixels[train], masks[train], seed, epochs)
-    segmenter = Segmenter(network, pd.DataFrame(), len(train))
-    agreed = dice(_plain(network, pixels[held]), masks[held])
+    agreed = dice(_found(network, pixels[held]).squeeze(1).numpy(), masks[held])
     rows = table.loc[held, ["image_id", "component"]].assign(dice=agreed).reset_index(drop=True)
-    return Segmenter(segmenter.network, rows, segmenter.trained_on)
+    return Segmenter(network, rows, len(train))
 
 
 def _fit(pixels: Pixels, masks: Masks, seed: int, epochs: int) -> UNet:
@@ -96,9 +144,9 @@ def _fit(pixels: Pixels, masks: Masks, seed: int, epochs: int) -> UNet:
     return network.eval()
 
 
-def _plain(network: UNet, pixels: Pixels) -> Masks:
-    with torch.inference_mode():
-        return (network(_batch(pixels)) > 0).squeeze(1).numpy()
+@torch.inference_mode()
+def _found(network: UNet, pixels: Pixels) -> Tensor:
+    return network(_batch(pixels)) > 0
 
 
 def _loss(logits: Tensor, truth: Tensor) -> Tensor:

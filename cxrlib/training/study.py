@@ -14,6 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import Timeout
@@ -31,9 +32,8 @@ from cxrlib.records.record import load_record, read_records, records_table, run_
 from cxrlib.storage import atomic_path, lock
 from cxrlib.training.grid import PARTS, Cell, cells, listed_cells
 from cxrlib.training.precision import best_device
-from cxrlib.training.pretraining import pretrained_trunk
-from cxrlib.training.runs import run, run_inputs
-from cxrlib.training.workflow import drive, driving, make_plan, plan_path, profile_folder
+from cxrlib.training.runs import pretrained_trunk, pretraining_key, run, run_inputs
+from cxrlib.training.workflow import drive, driving, plan_path, profile_folder
 
 
 def add_selection(parser: argparse.ArgumentParser, profile: str) -> None:
@@ -50,14 +50,10 @@ def add_selection(parser: argparse.ArgumentParser, profile: str) -> None:
 
 def selected(arguments: argparse.Namespace) -> tuple[Edition, list[Cell]]:
     """The edition and the cells that the options of `add_selection` choose."""
-    name = find_edition() if arguments.edition == "auto" else arguments.edition
-    common = {"profile": arguments.profile, "edition": name}
-    common |= {"licences": arguments.licences, "precision": arguments.precision}
-    if arguments.grid:
-        found = listed_cells(arguments.grid, arguments.draws, arguments.seeds, **common)
-    else:
-        found = cells(parts=arguments.parts, draws=arguments.draws, seeds=arguments.seeds, **common)
-    return load_edition(name, arguments.licences), found
+    common = {name: getattr(arguments, name) for name in ("profile", "licences", "precision", "draws", "seeds")}
+    common["edition"] = find_edition() if arguments.edition == "auto" else arguments.edition
+    found = listed_cells(arguments.grid, **common) if arguments.grid else cells(parts=arguments.parts, **common)
+    return load_edition(common["edition"], arguments.licences), found
 
 
 def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list[WeightsError]]:
@@ -66,17 +62,33 @@ def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list
     Cells that start from such weights count as missing.
     """
     lacking: dict[str, WeightsError] = {}
-    for model in sorted({cell.config.model for cell in planned if cell.config.pretraining.startswith("imagenet")}):
+    for model in sorted({cell.config.model for cell in planned if cell.config.pretraining == "imagenet"}):
         try:
             imagenet_digest(model)
         except WeightsError as error:
             lacking[model] = error
 
-    def recorded(config: RunConfig) -> bool:
-        known = not config.pretraining.startswith("imagenet") or config.model not in lacking
-        return known and run_folder(config, run_inputs(config, edition)).is_dir()
+    def recorded(c: RunConfig) -> bool:
+        known = c.pretraining != "imagenet" or c.model not in lacking
+        return known and run_folder(c, run_inputs(c, edition)).is_dir()
 
     return [cell for cell in planned if not recorded(cell.config)], list(lacking.values())
+
+
+def make_plan(planned: Sequence[Cell], edition: Edition, profile: str, grid: str | None = None) -> dict[str, Any]:
+    """The plan of a grid for the workflow, which reads it with neither torch nor data: cache, table, digest, a row a cell.
+
+    `grid`: the name of a grid that is not the study's; its table has that name too.
+    """
+    rows = []
+    for config in (cell.config for cell in planned):
+        folder = run_folder(config, run_inputs(config, edition))
+        trunk = pretraining_key(config, edition) if config.pretraining.endswith("chestxray") else None
+        row = {"key": folder.name, "record": str(folder), "recorded": folder.is_dir(), "pretraining": trunk}
+        rows.append(row | {"config": config.model_dump()})
+    table = results_root() / "tables" / f"{'-'.join(filter(None, (profile, edition.name, grid)))}.csv"
+    data = {"edition": edition.name, "licences": edition.licences, "data": edition.digest}
+    return {"cache": str(cache_root()), "table": str(table), **data, "cells": rows}
 
 
 def run_cells(
@@ -101,8 +113,8 @@ def run_cells(
             failed[f"{config.cohort} {config.model} {config.pretraining} {config.protocol}"] = str(error)
     queue = deque(sorted(turns, key=lambda turn: failure_note(turn[0].name).exists()))
     slowest = _slowest(configs) if deadline is not None else {}
-    finished = 0
-    while queue:
+    finished, lost = 0, False
+    while queue and not lost:
         folder, config, patience = queue.popleft()
         if folder.is_dir():
             finished += 1
@@ -119,21 +131,24 @@ def run_cells(
             continue
         took = time.monotonic() - began
         slowest[config.model] = max(slowest.get(config.model, 0.0), took)
-        if reason is None:
+        if reason:
+            failed[folder.name] = reason
+            _say(f"failed: {folder.name}: {reason}")
+        else:
             finished += 1
             test = load_record(folder).metrics["test"]
             result = f"AUROC {test['auroc']:.4f} bACC {test['bacc']:.4f} {took:.0f} s"
             print(f"[{finished}/{len(configs)}] {folder.name} {result}", flush=True)
-        else:
-            failed[folder.name] = reason
-            print(f"failed: {folder.name}: {reason}", file=sys.stderr, flush=True)
         after_each()
-        if lost:
-            print("the GPU takes no more work from this process: run the command again", file=sys.stderr, flush=True)
-            break
+    if lost:
+        _say("the GPU takes no more work from this process: run the command again")
     for name, reason in failed.items():
-        print(f"no record: {name}: {reason}", file=sys.stderr, flush=True)
+        _say(f"no record: {name}: {reason}")
     return len(configs) - finished
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def failure_note(key: str) -> Path:
@@ -151,30 +166,29 @@ def _attempt(config: RunConfig, edition: Edition, key: str) -> tuple[str | None,
     note.write_text("the process ended before the cell did: killed, for want of memory perhaps, or at its time limit\n")
     try:
         run(config, edition)
-    except KeyboardInterrupt:
-        note.unlink(missing_ok=True)
-        raise
     except Exception as error:  # one cell of hundreds: whatever it died of, the others go on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         lost = isinstance(error, getattr(torch, "AcceleratorError", ())) and "out of memory" not in str(error)
         note.write_text("".join(traceback.format_exception(error)))
+    except KeyboardInterrupt:
+        note.unlink()
+        raise
     if reason is None:
-        note.unlink(missing_ok=True)
-    else:
-        gc.collect()  # after the except block: until its end the traceback holds the tensors
-        if torch.cuda.is_available() and not lost:
-            torch.cuda.empty_cache()
+        note.unlink()
+        return None, False
+    gc.collect()  # after the except block: until its end the traceback holds the tensors
+    if torch.cuda.is_available() and not lost:
+        torch.cuda.empty_cache()
     return reason, lost
 
 
 def _slowest(configs: Sequence[RunConfig]) -> dict[str, float]:
     """Seconds of each network's slowest recorded run on this machine."""
     here, found = machine(best_device()), dict[str, float]()
-    for root in {runs_root(config) for config in configs}:
-        for record in read_records(root)[0]:
-            if record.machine == here:
-                seconds = float(record.provenance["wall_s"])
-                found[record.config.model] = max(found.get(record.config.model, 0.0), seconds)
+    for record in (one for root in {runs_root(config) for config in configs} for one in read_records(root)[0]):
+        if record.machine == here:
+            model = record.config.model
+            found[model] = max(found.get(model, 0.0), float(record.provenance["wall_s"]))
     return found
 
 
@@ -221,10 +235,8 @@ def main(arguments: argparse.Namespace) -> int:
         c = cell.config
         usual = (("wce", c.loss), ("minmax", c.preparation), ("paper", c.recipe), (default_head(c.model), c.head))
         beyond = [value for default, value in usual if value != default]
-        seeds = f"draw {c.draw_seed} seed {c.seed}"
-        print(
-            f"{cell.part:12}", c.protocol, c.cohort, c.model, c.pretraining, f"beta {beta_text(c.beta)}", seeds, *beyond
-        )
+        weight, repeat = f"beta {beta_text(c.beta)}", f"draw {c.draw_seed} seed {c.seed}"
+        print(f"{cell.part:12}", c.protocol, c.cohort, c.model, c.pretraining, weight, repeat, *beyond)
     return 0
 
 
@@ -235,7 +247,7 @@ def _grid(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell
     counts = f"{len(planned)} cells planned, {len(todo)} missing"
     print(f"{edition.short}, profile {arguments.profile}: {counts}", flush=True)
     for error in lacking:
-        print(f"cells that start from these weights count as missing: {error}", file=sys.stderr)
+        _say(f"cells that start from these weights count as missing: {error}")
     return edition, planned, todo
 
 
@@ -260,16 +272,15 @@ def _from_plan(arguments: argparse.Namespace) -> int:
     wanted = [configs[key] for key in keys]
     if arguments.action == "cell":
         return int(run_cells(wanted, edition) > 0)
-    if arguments.action == "images":
-        for size in sorted({config.image_size for config in wanted}):
-            open_store(edition.images, size)
-    elif arguments.action == "pretrain":
-        for config in wanted:
-            pretrained_trunk(config, edition)
-    else:
+    if arguments.action == "table":
         folders = [Path(cell["record"]) for cell in plan["cells"]]
         table = records_table(load_record(folder) for folder in folders if folder.is_dir())
         with atomic_path(plan["table"]) as part:
             table.drop(columns=["wall_s", "machine"], errors="ignore").to_csv(part, index=False)
         print(f"{plan['table']}: {len(table)} of {len(folders)} cells recorded")
+    for config in wanted:
+        if arguments.action == "images":
+            open_store(edition.images, config.image_size)
+        else:
+            pretrained_trunk(config, edition)
     return 0

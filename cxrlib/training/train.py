@@ -3,7 +3,7 @@
 import copy
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,8 +18,8 @@ from torch import nn
 
 from cxrlib.config import RunConfig
 from cxrlib.data.samples import RunSamples, Samples
-from cxrlib.losses.alternatives import Resampling
-from cxrlib.losses.criterion import Criterion, build_loss
+from cxrlib.losses.alternatives import balancing_chances
+from cxrlib.losses.criterion import build_loss
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.heads import PooledLinear
 from cxrlib.records.provenance import Stopwatch
@@ -28,16 +28,15 @@ from cxrlib.training.loaders import ArrayLoader, make_loaders
 from cxrlib.training.precision import DTYPES, best_device, make_deterministic
 
 ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-7  # Keras's defaults, which the released code leaves as they are
-_TIMED_STEPS = 3  # of which the expected duration is told
+_TIMED_STEPS = 3  # from which the duration is estimated
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves: the network with the kept weights, a row an epoch, the epoch kept, and its provenance."""
+    """What training leaves: the network with the kept weights, a row an epoch, and its provenance."""
 
     network: Classifier
-    history: pd.DataFrame  # epoch, train_loss, valid_loss, accuracy, kept
-    epoch_kept: int  # from 0
+    history: pd.DataFrame  # epoch (from 0), train_loss, valid_loss, accuracy, kept
     provenance: Mapping[str, Any]
 
 
@@ -58,15 +57,11 @@ def train(
     watch = Stopwatch(device)
 
     # The network: initial weights depend on the seed alone; the trunk computes in the config's precision.
+    normalise = config.pretraining.startswith("imagenet") and config.rules.normalisation == "weights"
     network = build_network(
-        config.model,
-        config.image_size,
-        config.seed,
-        head=config.head,
-        trunk_state=trunk_state,
-        normalise=config.pretraining.startswith("imagenet") and config.rules.normalisation == "weights",
-        batch_norm=config.batch_norm,
-    ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        config.model, config.image_size, config.seed, config.head, trunk_state, normalise, config.batch_norm
+    )
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.dtype = DTYPES[config.precision]
     frozen = config.recipe == "deepcovid"
     model: nn.Module = network.head if frozen else network
@@ -75,23 +70,17 @@ def train(
     torch.manual_seed(config.seed)
     parts = (samples.train, samples.valid)
     x_train, x_valid = (features(network, part.pixels, device) if frozen else part.pixels for part in parts)
+    weights = balancing_chances(samples.train.labels) if config.loss == "resampled" else None
     loaders = make_loaders(
-        x_train,
-        samples.train.labels,
-        x_valid,
-        samples.valid.labels,
-        batch_size=config.batch_size,
-        device=device,
-        seed=config.seed,
-        batch_augmentation=config.batch_augmentation,
-        weights=Resampling().weights(samples.train.labels) if config.loss == "resampled" else None,
-    )
+        (x_train, samples.train.labels), (x_valid, samples.valid.labels), config.batch_size, device, config.seed,
+        config.batch_augmentation, weights,
+    )  # fmt: skip
 
     # The loss, the optimiser and its schedule.
     counts = np.bincount(samples.train.labels, minlength=2).tolist()
     loss = loss or build_loss(config.loss, config.beta, config.rules.loss_without_beta, counts)
-    optimiser, rate = _optimiser(config)
-    callbacks = [ChannelsLast(), EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(rate)]
+    optimiser, schedule = _optimiser(config)
+    callbacks = [ChannelsLast(), EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(schedule)]
     monitor = "accuracy" if frozen else "valid_loss"
     keeper = KeepBest(monitor)
     if config.rules.checkpoint == "best":
@@ -101,31 +90,24 @@ def train(
     learner = Learner(
         loaders, model, loss, optimiser, lr=config.learning_rate, metrics=accuracy, cbs=callbacks, train_bn=True
     )
-    _tell_duration(model, loss, loaders.train, loaders.valid, config.epochs)
+    _state_duration(model, loss, loaders.train, loaders.valid, config.epochs)
     with learner.no_bar(), learner.no_logging():
         learner.fit(config.epochs)
-    history = pd.DataFrame(
-        [list(row) for row in learner.recorder.values], columns=list(learner.recorder.metric_names)[1:-1]
-    )
+    history = pd.DataFrame(map(list, learner.recorder.values), columns=list(learner.recorder.metric_names)[1:-1])
     history.insert(0, "epoch", np.arange(len(history)))
     kept = keeper.restore(model) if config.rules.checkpoint == "best" else len(history) - 1
 
     provenance = watch.stop()
-    seen = len(history) * len(samples.train)
-    provenance |= {
-        "epochs_run": len(history),
-        "epoch_kept": kept,
-        "train_images_per_s": round(seen / max(provenance["wall_s"], 1e-9), 1),
-    }
-    return Trained(network, history.assign(kept=history["epoch"] == kept), kept, provenance)
+    rate = round(len(history) * len(samples.train) / max(provenance["wall_s"], 1e-9), 1)
+    provenance |= {"epochs_run": len(history), "epoch_kept": kept, "train_images_per_s": rate}
+    return Trained(network, history.assign(kept=history["epoch"] == kept), provenance)
 
 
 @torch.inference_mode()
 def predict(network: Classifier, part: Samples, batch_size: int = 128) -> np.ndarray:
     """Log-odds of COVID, float32 [N]: the logit of COVID minus that of non-COVID; dropout off, batches in order."""
     network.eval()
-    device = network.mean.device
-    batches = ArrayLoader(part.pixels, None, batch_size, device=device)
+    batches = ArrayLoader(part.pixels, None, batch_size, device=network.mean.device)
     logits = [network(images.contiguous(memory_format=torch.channels_last)) for (images,) in batches]
     return torch.cat([(both[:, 1] - both[:, 0]).float().cpu() for both in logits]).numpy()
 
@@ -140,27 +122,21 @@ def features(network: Classifier, pixels: np.ndarray, device: torch.device, batc
     return np.concatenate([part.half().contiguous().cpu().numpy() for part in maps])
 
 
-def _optimiser(config: RunConfig) -> tuple[Any, Any]:
+def _optimiser(config: RunConfig) -> tuple[Any, Callable[[int], float]]:
     """fastai's factory of the optimiser, and the learning rate by epoch.
 
     Adam as the paper has it, times `lr_decay` an epoch; or the recipe of Minaee et al. [3]: SGD with momentum 0.9, the
     rate times 0.1 every 7 epochs.
     """
     if config.recipe == "deepcovid":
-        return (
-            partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9),
-            lambda epoch: config.learning_rate * 0.1 ** (epoch // 7),
-        )
+        sgd = partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9)
+        return sgd, lambda epoch: config.learning_rate * 0.1 ** (epoch // 7)
     betas = (config.adam_beta1, ADAM_BETA2)
-    return (
-        partial(OptimWrapper, opt=torch.optim.Adam, betas=betas, eps=ADAM_EPSILON, fused=True),
-        lambda epoch: config.learning_rate * config.lr_decay**epoch,
-    )
+    adam = partial(OptimWrapper, opt=torch.optim.Adam, betas=betas, eps=ADAM_EPSILON, fused=True)
+    return adam, lambda epoch: config.learning_rate * config.lr_decay**epoch
 
 
-def _tell_duration(
-    model: nn.Module, loss: nn.Module | Criterion, batches: ArrayLoader, valid: ArrayLoader, epochs: int
-) -> None:
+def _state_duration(model: nn.Module, loss: nn.Module, batches: ArrayLoader, valid: ArrayLoader, epochs: int) -> None:
     """Say on standard error how long the training takes at most, from a few steps of a copy of the network."""
     with torch.random.fork_rng(devices=[]):
         trial, (images, labels) = copy.deepcopy(model).train(), batches.one_batch()
@@ -169,8 +145,5 @@ def _tell_duration(
             loss(trial(images), labels).backward()
         step = (time.perf_counter() - start) / _TIMED_STEPS / len(labels)
     seconds = epochs * step * (batches.n + valid.n / 3)
-    print(
-        f"training: at most {epochs} epochs of {batches.n:,} images, about {seconds:,.0f} s",
-        file=sys.stderr,
-        flush=True,
-    )
+    expected = f"at most {epochs} epochs of {batches.n:,} images, about {seconds:,.0f} s"
+    print(f"training: {expected}", file=sys.stderr, flush=True)

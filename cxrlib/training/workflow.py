@@ -1,8 +1,4 @@
-"""`make study`: a plan of the grid as a JSON file, handed to Snakemake, with one driver at a time.
-
-The plan names every cell, its config and whether its record is there, so that reading the workflow needs neither torch
-nor the data.
-"""
+"""`make study` hands the plan of the grid, a JSON file, to Snakemake, with one driver at a time."""
 
 import os
 import signal
@@ -11,41 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
-from cxrlib.data.editions import Edition
 from cxrlib.errors import ParameterError, RecordError
-from cxrlib.paths import cache_root, project_root, results_root
-from cxrlib.records.record import run_folder
+from cxrlib.paths import cache_root, project_root
 from cxrlib.storage import lock
-from cxrlib.training.grid import Cell
-from cxrlib.training.pretraining import pretraining_key
-from cxrlib.training.runs import run_inputs
-
-
-def make_plan(planned: Sequence[Cell], edition: Edition, profile: str, grid: str | None = None) -> dict[str, Any]:
-    """The plan of a grid: where cache and table lie, the data's digest, and a row a cell.
-
-    `grid`: the name of a grid that is not the study's; its table has that name too.
-    """
-    rows = []
-    for cell in planned:
-        config = cell.config
-        folder = run_folder(config, run_inputs(config, edition))
-        trunk = pretraining_key(config, edition) if config.pretraining.endswith("chestxray") else None
-        row = {"key": folder.name, "record": str(folder), "recorded": folder.is_dir(), "pretraining": trunk}
-        rows.append(row | {"config": config.model_dump()})
-    name = "-".join(filter(None, (profile, edition.name, grid)))
-    return {
-        "cache": str(cache_root()),
-        "table": str(results_root() / "tables" / f"{name}.csv"),
-        "edition": edition.name,
-        "licences": edition.licences,
-        "data": edition.digest,
-        "cells": rows,
-    }
 
 
 def plan_path() -> Path:

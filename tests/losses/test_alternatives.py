@@ -71,12 +71,6 @@ def test_ldam_by_hand(batch):
     assert imbalance.ldam_loss(z, y, COUNTS, scale=scale).item() == pytest.approx(total / len(y), rel=1e-10)
 
 
-def test_deferred_weights_come_in_late():
-    np.testing.assert_allclose(imbalance.deferred_weights(3, 4, COUNTS), [1, 1])
-    late = imbalance.deferred_weights(4, 4, COUNTS)
-    assert late[1] > late[0]
-
-
 def test_logit_adjusted_is_a_softmax_with_the_prior(batch):
     z, y = batch
     logits, prior = _two(z), torch.tensor(COUNTS, dtype=torch.float64) / sum(COUNTS)
@@ -87,19 +81,14 @@ def test_logit_adjusted_is_a_softmax_with_the_prior(batch):
     torch.testing.assert_close(imbalance.logit_adjusted_loss(z, y, COUNTS, tau=0.0), cross_entropy(z, y))
 
 
-def test_resampling_balances_and_equals_a_weight_in_expectation(batch):
+def test_balanced_draws_equal_a_weight_in_expectation(batch):
     z, _ = batch
     labels = np.r_[np.zeros(54, int), np.ones(10, int)]
-    weights = imbalance.Resampling(0.0).weights(labels)
-    assert weights.sum() == pytest.approx(1) and weights[labels == 1].sum() == pytest.approx(0.5)
-    np.testing.assert_allclose(imbalance.Resampling(1.0).weights(labels), 1 / 64)
+    chances = imbalance.balancing_chances(labels)
+    assert chances.sum() == pytest.approx(1) and chances[labels == 1].sum() == pytest.approx(0.5)
     losses = cross_entropy(z, torch.as_tensor(labels), "none").numpy()
-    beta = imbalance.Resampling(0.0).equivalent_beta([54, 10])
-    assert beta == pytest.approx(5.4)
-    weighted = weighted_cross_entropy(z, torch.as_tensor(labels), beta).item()
-    assert (weights * losses).sum() == pytest.approx(weighted * 64 / (2 * 54), rel=1e-10)
-    drawn = labels[imbalance.Resampling(0.0).draw(np.repeat(labels, 100), seed=1) // 100]
-    assert drawn.mean() == pytest.approx(0.5, abs=0.03)
+    weighted = weighted_cross_entropy(z, torch.as_tensor(labels), 54 / 10).item()
+    assert (chances * losses).sum() == pytest.approx(weighted * 64 / (2 * 54), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)

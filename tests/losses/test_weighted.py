@@ -199,8 +199,8 @@ def test_build_loss_follows_the_protocol():
     for without in ("linear", "cross_entropy"):
         torch.testing.assert_close(build_loss("wce", 0.75, without)(logits, y), weighted_cross_entropy(logits, y, 0.75))
 
+
 def test_what_trains_is_equation_4_as_quoted():
-    logits, y = batch()
     trained = build_loss("wce", 0.75, "linear")
     assert trained.function.func is weighted_cross_entropy and "beta=0.75" in repr(trained)
 

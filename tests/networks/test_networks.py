@@ -6,8 +6,15 @@ import torch
 from cxrlib.config import MODELS
 from cxrlib.errors import ParameterError, WeightsError
 from cxrlib.networks.classifier import IMAGENET_MEAN, IMAGENET_STD, build_network
-from cxrlib.networks.cost import cost_table, multiply_accumulates
-from cxrlib.networks.counting import counts_by_part, head_counts, paper_counts, parameter_counts, sketch
+from cxrlib.networks.counting import (
+    cost_table,
+    counts_by_part,
+    head_counts,
+    multiply_accumulates,
+    paper_counts,
+    parameter_counts,
+    sketch,
+)
 from cxrlib.networks.heads import default_head
 
 

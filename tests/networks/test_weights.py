@@ -8,7 +8,7 @@ from torchvision.models import _api, squeezenet1_1
 from cxrlib.errors import WeightsError
 from cxrlib.networks import weights
 from cxrlib.networks.classifier import build_network
-from cxrlib.networks.weights import imagenet_at_hand, imagenet_digest, load_imagenet, load_trunk, save_trunk
+from cxrlib.networks.weights import imagenet_at_hand, imagenet_digest, load_imagenet, load_state, save_state
 from cxrlib.paths import weights_root
 from cxrlib.storage import file_digest
 
@@ -81,11 +81,11 @@ def test_offline_without_weights_says_what_to_do(folder, monkeypatch):
 
 def test_a_trunk_survives_the_disk(tmp_path):
     network = build_network("acnn", 32, seed=3)
-    save_trunk(network, tmp_path / "trunk.safetensors", {"key": "k"})
-    state = load_trunk(tmp_path / "trunk.safetensors")
+    save_state(network.trunk, tmp_path / "trunk.safetensors", {"key": "k"})
+    state = load_state(tmp_path / "trunk.safetensors")
     assert all(torch.equal(state[name], value) for name, value in network.trunk.state_dict().items())
-    with pytest.raises(WeightsError, match="run the pretraining again"):
-        load_trunk(tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="make them again"):
+        load_state(tmp_path / "other.safetensors")
 
 
 @pytest.mark.real_data

@@ -49,7 +49,8 @@ def test_a_grid_of_ones_own_comes_from_a_file(tmp_path):
     path.write_text(json.dumps([{"beta": 2.0}, {"beta": None}, {"beta": 2.0}]))
     cells = grid.listed_cells(path, edition="phantom", pretraining="none", precision="float32")
     assert [cell.config.beta for cell in cells] == [2.0, None] and cells[0].part == "mine"
-    for content in ("[]", "{", '[{"bata": 1}]', "[1]"):
+    assert cells[0].config.precision == "float32"
+    for content in ("{}", "[]", "{", '[{"bata": 1}]', "[1]"):
         path.write_text(content)
         with pytest.raises(ParameterError):
             grid.listed_cells(path)

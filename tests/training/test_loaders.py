@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.training.loaders import ArrayLoader, make_loaders, test_loader
+from cxrlib.training.loaders import ArrayLoader, make_loaders
 
 RNG = np.random.default_rng(0)
 
@@ -89,7 +89,7 @@ def test_new_changes_only_what_it_is_told() -> None:
 
 def test_prediction_batches_carry_images_only() -> None:
     images, _ = numbered(33)
-    loader = test_loader(images, 16, torch.device("cpu"))
+    loader = ArrayLoader(images, None, 16)
     assert all(len(batch) == 1 for batch in loader)
     assert order_of(loader) == list(range(33))
 
@@ -114,7 +114,7 @@ def test_wrong_arrays_are_named() -> None:
         with pytest.raises(DataError, match=message):
             ArrayLoader(x, y)
     with pytest.raises(ParameterError, match="batch_augmentation"):
-        make_loaders(images, labels, images, labels, 4, "cpu", 0, "strong")
+        make_loaders((images, labels), (images, labels), 4, "cpu", 0, "strong")
 
 
 def tiny_fit(augmentation: str = "none", seed: int = 3) -> list[list[float]]:
@@ -122,7 +122,7 @@ def tiny_fit(augmentation: str = "none", seed: int = 3) -> list[list[float]]:
     labels = (images.mean(axis=(1, 2)) > np.median(images.mean(axis=(1, 2)))).astype(int)
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
-    loaders = make_loaders(images, labels, images[:20], labels[:20], 16, "cpu", seed, augmentation)
+    loaders = make_loaders((images, labels), (images[:20], labels[:20]), 16, "cpu", seed, augmentation)
     learner = Learner(loaders, network, loss_func=nn.CrossEntropyLoss(), lr=1e-3)
     with learner.no_bar(), learner.no_logging():
         learner.fit(3)
@@ -141,7 +141,7 @@ def test_a_learner_fits_and_repeats_itself(augmentation: str) -> None:
 
 def test_a_learner_s_own_predictions_are_in_order() -> None:
     images, labels = numbered(40)
-    loaders = make_loaders(images, labels, images, labels, 16, "cpu", 0)
+    loaders = make_loaders((images, labels), (images, labels), 16, "cpu", 0)
     assert loaders.n_inp == 1
     assert loaders.one_batch()[0].shape == (16, 1, 4, 4)
     learner = Learner(loaders, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), loss_func=nn.CrossEntropyLoss())
@@ -157,7 +157,7 @@ def test_a_learner_s_own_predictions_are_in_order() -> None:
 def test_light_augmentation_changes_the_training_images_alone() -> None:
     images = RNG.integers(0, 256, (32, 16, 16), dtype=np.uint8)
     labels = np.zeros(32, dtype=int)
-    loaders = make_loaders(images, labels, images, labels, 32, "cpu", 0, "light")
+    loaders = make_loaders((images, labels), (images, labels), 32, "cpu", 0, "light")
     (x, _), (valid, _) = loaders.train.one_batch(), loaders.valid.one_batch()
     plain = torch.tensor(images, dtype=torch.float32)[:, None] / 255
     assert torch.equal(valid, plain)
@@ -175,19 +175,6 @@ def test_batches_are_far_faster_than_training() -> None:
         count = sum(len(y) for _, y in loader)
         rates.append(count / (time.perf_counter() - start))
     assert max(rates) > 20_000
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("share", [0.25, 0.0])
-def test_on_a_gpu_the_images_move_once_if_they_fit(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxrlib.training.loaders.RESIDENT_SHARE", share)
-    images, labels = numbered(100)
-    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7, device="cuda")
-    order = order_of(loader)
-    assert order == order_of(ArrayLoader(images, labels, 16, shuffle=True, seed=7))
-    assert loader.images.device.type == ("cuda" if share else "cpu")
-    x, y = loader.one_batch()
-    assert x.device.type == y.device.type == "cuda"
 
 
 def test_weights_draw_an_epoch_anew_with_their_chances():

@@ -1,5 +1,6 @@
 """One run end to end on phantoms: it trains, it repeats, it is read back, its command repeats it, nothing is lost."""
 
+import json
 import shlex
 
 import numpy as np
@@ -11,8 +12,8 @@ from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError, ParameterError, RecordError
 from cxrlib.losses.criterion import ALTERNATIVES
 from cxrlib.networks.classifier import build_network
-from cxrlib.records.record import load_record, read_records, run_folder
-from cxrlib.training import pretraining, runs
+from cxrlib.records.record import checkpoint_path, load_record, read_records, run_folder
+from cxrlib.training import runs
 from cxrlib.training.configure import run_config
 from cxrlib.training.train import train
 
@@ -37,7 +38,7 @@ def test_a_run_leaves_a_whole_record_that_repeats_and_is_read_back(edition, monk
     assert first.metrics["test"]["n"] == len(first.test()) and first.predictions["source"].nunique() >= 1
     assert not set(first.valid()["component"]) & set(first.test()["component"]) and not first.test()["overlap"].any()
     assert load_record(run_folder(config, first.inputs)).metrics == first.metrics
-    assert runs.checkpoint_path(first.key).is_file()
+    assert checkpoint_path(first.key).is_file()
     monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained again"))
     assert runs.run(config, edition).metrics == first.metrics
 
@@ -68,15 +69,6 @@ def test_losses_give_different_runs_on_the_same_images(edition):
     assert len(set(losses.values())) == len(losses)
 
 
-def test_preparations_change_the_pixels(edition):
-    base = run_config(**TINY, beta=None)
-    samples = runs.run_samples(base, edition)
-    same = runs.prepared(base, edition, samples)
-    equalised = runs.prepared(base.replace(preparation="equalised"), edition, samples)
-    assert (same.test.pixels == samples.test.pixels).all() and (equalised.test.pixels != samples.test.pixels).any()
-    assert equalised.test.pixels.dtype == np.uint8 and equalised.test.table.equals(samples.test.table)
-
-
 def test_a_frozen_trunk_stays_as_it_was_and_the_head_learns(edition):
     config = run_config(**{**TINY, "image_size": None, "batch_size": None}, beta=None, recipe="deepcovid").replace(
         image_size=32
@@ -96,19 +88,16 @@ def test_another_editions_data_are_refused(edition):
 
 
 def test_chest_xray_pretraining_is_trained_once_and_its_file_is_named(edition, monkeypatch):
-    monkeypatch.setitem(pretraining.SCHEDULE, "epochs", 1)
+    monkeypatch.setitem(runs.SCHEDULE, "epochs", 1)
     config = run_config(**{**TINY, "pretraining": "chestxray"})
     before = runs.run_inputs(config, edition)["weights"]
     state = runs.initial_trunk(config, edition)
-    monkeypatch.setattr(pretraining, "_pretrain", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "_pretrain", lambda *_: pytest.fail("trained again"))
     again = runs.initial_trunk(config, edition)
-    assert (
-        state is not None
-        and again is not None
-        and all(torch.equal(again[name], value) for name, value in state.items())
-    )
-    assert before == runs.run_inputs(config, edition)["weights"] == pretraining.pretraining_key(config, edition)
-    assert len(pretraining.pretrained_digest(config, edition)) == 64
+    assert state and again and all(torch.equal(again[name], value) for name, value in state.items())
+    assert before == runs.run_inputs(config, edition)["weights"] == runs.pretraining_key(config, edition)
+    (stored,) = (runs.results_root() / "pretraining").glob("*.json")
+    assert stored.stem == before and len(json.loads(stored.read_text())["trunk_sha256"]) == 64
 
 
 def test_the_command_of_a_record_repeats_its_config(edition):

@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from cxrlib.config import RunConfig
 from cxrlib.data.editions import load_edition
-from cxrlib.data.samples import prepare
+from cxrlib.data.selection import run_samples
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.networks import segmentation
-from cxrlib.training import runs
+from cxrlib.training import runs, segmentation
+from cxrlib.training.configure import run_config
 
-TINY = {"edition": "phantom", "model": "squeezenet", "pretraining": "none", "image_size": 32, "epochs": 1}
+TINY = {"edition": "phantom", "model": "squeezenet", "pretraining": "none", "image_size": 32, "beta": None}
 
 
 @pytest.fixture
-def edition(phantom_env, tmp_path, monkeypatch):
-    monkeypatch.setenv("CXR_RESULTS", str(tmp_path / "results"))
+def edition(phantom_env):
     return load_edition("phantom")
 
 
@@ -36,46 +34,36 @@ def test_the_network_keeps_the_shape():
     assert segmentation.UNet()(torch.zeros(2, 1, 64, 64)).shape == (2, 1, 64, 64)
 
 
+@pytest.mark.slow
 def test_it_finds_the_lungs_of_phantoms_it_has_not_seen(edition):
-    found = segmentation.train_segmenter(edition, 32, epochs=12)
-    assert found.held_out["dice"].mean() > 0.85
-    again = segmentation.train_segmenter(edition, 32, epochs=12)
-    assert again.held_out.equals(found.held_out)
+    found, again = (segmentation.train_segmenter(edition, 32, epochs=12) for _ in range(2))
+    assert found.held_out["dice"].mean() > 0.85 and again.held_out.equals(found.held_out)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
     shown, lungs = found.prepare(pixels), found.lungs(pixels)
     assert (shown[~lungs] == 0).all() and (shown[lungs] == segmentation.equalised(pixels)[lungs]).all()
 
 
-def test_components_of_the_test_set_are_left_out(edition, monkeypatch):
-    asked = {}
-    real = segmentation.train_segmenter
+@pytest.mark.slow
+def test_components_of_the_test_set_are_left_out_and_each_preparation_changes_the_pixels(edition, monkeypatch):
+    real, asked = segmentation.train_segmenter, {}
 
     def spy(edition, size, without, seed):
-        asked["without"] = set(without)
         found = real(edition, size, without, seed, epochs=1)
-        asked["held"] = set(found.held_out["component"])
+        asked.update(without=set(without), held=set(found.held_out["component"]))
         return found
 
     monkeypatch.setattr(segmentation, "train_segmenter", spy)
-    samples = prepare(RunConfig.create(**TINY, beta=None, preparation="lungs"), edition)
-    test = set(samples.test.table["component"])
+    configs = [run_config(**TINY, preparation=name) for name in ("minmax", "equalised", "lungs")]
+    plain = run_samples(configs[0], edition)
+    pixels = [runs.prepared(config, edition, plain).train.pixels for config in configs]
+    assert pixels[0] is plain.train.pixels and 0.45 < (pixels[1] > 127).sum() / (pixels[1] > 0).sum() < 0.55
+    assert not np.array_equal(pixels[1], pixels[2])
+    test = set(plain.test.table["component"])
     assert test <= asked["without"] and not test & asked["held"]
 
 
-def test_too_few_masks_are_refused(edition):
+def test_too_few_masks_and_an_unknown_preparation_are_refused(edition):
     with pytest.raises(DataError, match="at least 40"):
         segmentation.train_segmenter(edition, 32, without=range(10**6))
-
-
-def test_each_preparation_changes_the_pixels_and_the_key(edition):
-    configs = [RunConfig.create(**TINY, beta=None, preparation=name) for name in ("minmax", "equalised")]
-    plain, flat = (prepare(config, edition).train.pixels for config in configs)
-    assert not np.array_equal(plain, flat)
-    assert 0.45 < (flat > 127).sum() / (flat > 0).sum() < 0.55  # half of what is not darkest lies above the middle
-    keys = [runs.run_key(config, runs.run_inputs(config, edition)) for config in configs]
-    assert "equalised" in keys[1] and "minmax" not in keys[0] and keys[0] != keys[1]
-
-
-def test_an_unknown_preparation_is_refused():
     with pytest.raises(ParameterError, match="preparation"):
-        RunConfig.create(**TINY, preparation="clahe")
+        run_config(**TINY, preparation="clahe")

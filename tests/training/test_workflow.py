@@ -264,11 +264,6 @@ def test_fewer_than_one_seed_or_draw_is_refused(option, number, place, results, 
         assert capsys.readouterr().err == f"error: {sentence}\n"
 
 
-def test_a_precision_can_be_asked_for(place, results):
-    common = {"profile": "quick", "edition": "phantom", "precision": "float32"}
-    assert {cell.config.precision for cell in listed_cells(place / "mini.json", **common)} == {"float32"}
-
-
 def test_a_missing_profile_is_said_before_anything_is_planned(place, results, capfd):
     assert make(place / "mini.json", "--workflow", "nowhere") == 2
     printed = capfd.readouterr()
@@ -282,14 +277,6 @@ def test_a_profile_is_a_committed_one_or_a_folder(tmp_path):
     assert profile_folder(str(tmp_path)) == tmp_path
     with pytest.raises(ParameterError, match="no Snakemake profile"):
         profile_folder(str(tmp_path / "nothing"))
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "[1]", "not json"])
-def test_a_grid_of_another_form_is_refused(tmp_path, content):
-    path = tmp_path / "grid.json"
-    path.write_text(content)
-    with pytest.raises(ParameterError, match=r"the grid grid\.json"):
-        listed_cells(path, profile="quick", edition="phantom")
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def plot_pairs(pairs: pd.DataFrame) -> Figure:
         for protocol, part in pairs.groupby("protocol"):
             colour = PROTOCOL_COLOURS[str(protocol)]
             axis.scatter(part[f"{value}_clean"], part[value], color=colour, alpha=0.6, s=22, label=protocol)
-        axis.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=1, label="no difference")
+        axis.axline((1, 1), slope=1, color="black", linestyle="--", linewidth=1, label="no difference")
         axis.set(xlabel=f"{name(value)}, clean", ylabel=f"{name(value)}, same run, other protocol")
     axes[0].legend(fontsize=9)
     return figure
@@ -90,10 +90,11 @@ def plot_overlays(
 ) -> Figure:
     """Grad-CAM over the first images of each class, the lungs outlined; titles name class, source and licence.
 
-    Images whose licence forbids derivatives are not drawn over: they are passed by, as are maps of zeros.
+    Images whose licence forbids derivatives are not drawn over: they are passed by; maps of zeros come last.
     """
-    free = ~samples.table["licence"].str.contains(r"\bND\b").to_numpy(bool) & maps.any(axis=(1, 2))
-    chosen = [k for label in (1, 0) for k in np.flatnonzero((samples.labels == label) & free)[:each]]
+    free = ~samples.table["licence"].str.contains(r"\bND\b").to_numpy(bool)
+    order = np.argsort(~maps.any(axis=(1, 2)), kind="stable")
+    chosen = [k for label in (1, 0) for k in order[((samples.labels == label) & free)[order]][:each]]
     lines = max(-(-len(chosen) // each), 1)
     figure, axes = plt.subplots(lines, each, figsize=(3.1 * each, 3.5 * lines), layout="constrained", squeeze=False)
     for axis in axes.flat:

@@ -22,15 +22,16 @@ def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
     within, projection, overall, among = (
         shown.loc[what] for what in ("within_source", "within_projection", "overall", "source_among_negatives")
     )
-    verdict = "more the source than the disease" if within["value_high"] < among["value_low"] else "both, inseparably"
-    recorded = "no recorded run shows it yet"
-    if len(records):
+    verdict = "more by the source than by the disease" if within["value_high"] < among["value_low"] else "by both"
+    clean = records[records["protocol"] == "clean"]  # the others train on the test images' patients
+    recorded = "no run recorded under the clean protocol shows it yet"
+    if len(clean):
         recorded = (
-            f"in {count(records['runs'].sum(), 'recorded run')} the AUROC is {records['overall'].mean():.3f} overall and "
-            f"{records['within_source'].mean():.3f} within the source"
+            f"in {count(clean['runs'].sum(), 'run')} recorded under the clean protocol the AUROC is {clean['overall'].mean():.3f} "
+            f"overall and {clean['within_source'].mean():.3f} within the source"
         )
     return (
-        f"The networks detect {verdict}: an image scored by networks that saw no image of its patient is ranked with an AUROC of "
+        f"The networks rank {verdict}: an image scored by networks that saw no image of its patient is ranked with an AUROC of "
         f"{_text(overall)} over all pairs, of {_text(within)} over pairs of one source and of {_text(projection)} where the "
         f"projection is the same too, while the same scores tell COVID-19's sources from the others among negatives with "
         f"{_text(among)}; {recorded}."

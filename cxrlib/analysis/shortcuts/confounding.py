@@ -1,7 +1,7 @@
 """Phantoms whose confounding is known: do the probes measure a shortcut of known size?
 
 The generator decides site and label apart, so what a border or a histogram can say of the label is known: at
-confounding c the site alone decides at best with balanced accuracy (1 + c) / 2 (`cxrlib.images.phantom.acquisition`).
+confounding c the site alone decides at best with balanced accuracy (1 + c) / 2 (`cxrlib.images.phantom`).
 """
 
 from collections.abc import Sequence

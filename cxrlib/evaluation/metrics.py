@@ -71,8 +71,8 @@ def summary(
     values = point_values(truth, p, rank, threshold)
     intervals: dict[str, tuple[float, float]] = dict.fromkeys(RANKED, (float("nan"), float("nan")))
     for name, (k, n) in _fractions({name: int(values[name] or 0) for name in COUNTS}).items():
-        low, high = clopper_pearson(k, n, level)
-        intervals[name] = float(low), float(high)
+        ends = clopper_pearson(k, n, level)
+        intervals[name] = float(ends[0]), float(ends[1])
     sides = {"positives": int(truth.sum()), "negatives": int((~truth).sum())}
     if groups is not None and all(sides.values()):
         bacc = {"bacc": lambda y, _, weights: weighted_bacc(y, p > threshold, weights)}

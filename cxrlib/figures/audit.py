@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
@@ -22,10 +23,9 @@ def marked_cells(report: Report) -> pd.DataFrame:
 
     A column that does not hold what its header says is marked in its header, which is row 0.
     """
-    marks = {(row, column): POSSIBLE for row in range(len(report.table.rows) + 1) for column in report.table.columns}
-    for finding in reversed(report.findings):
-        if finding.severity in STATUS_COLOURS:
-            marks |= {(row, column): finding.severity for row in finding.rows or (0,) for column in finding.columns}
+    marks: dict[tuple[int, str], str] = {}
+    for finding in reversed([finding for finding in report.findings if finding.severity in STATUS_COLOURS]):
+        marks |= {(row, column): finding.severity for row in finding.rows or (0,) for column in finding.columns}
     columns = [*report.table.columns, *([report.table.gain] if report.table.gain else [])]
     lines = [(0, "", column, column, marks.get((0, column), POSSIBLE)) for column in columns]
     for row in report.table.rows:
@@ -43,11 +43,10 @@ def plot_marked(cells: pd.DataFrame) -> Figure:
         colour, marked = STATUS_COLOURS[cell.status], cell.status != POSSIBLE
         fill, line = ((*colour, 0.35), "-") if cell.status == IMPOSSIBLE else ("none", "--")
         box = {"facecolor": fill, "edgecolor": colour, "linestyle": line, "pad": 2} if marked else None
-        weight = "bold" if cell.row == 0 else "normal"
-        axis.text(columns.index(cell.column), -cell.row, cell.printed, ha="center", va="center", fontsize=9, weight=weight, bbox=box)  # fmt: skip
-    rows = cells[cells["row"] > 0].drop_duplicates("row")
-    axis.set_yticks(-rows["row"], [_short(row, label) for row, label in zip(rows["row"], rows["label"], strict=True)], fontsize=8)  # fmt: skip
-    axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(-rows["row"].max() - 0.6, 0.6), xticks=[])
+        style = {"fontsize": 9, "weight": "normal" if cell.row else "bold"}
+        axis.text(columns.index(cell.column), -cell.row, cell.printed, style, ha="center", va="center", bbox=box)
+    _label_rows(axis, cells[cells["row"] > 0])
+    axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(-cells["row"].max() - 0.6, 0.6), xticks=[])
     axis.grid(False)
     for status, fill in ((IMPOSSIBLE, STATUS_COLOURS[IMPOSSIBLE]), (LAST_DIGIT, "none")):
         axis.plot([], [], "s", color=STATUS_COLOURS[status], mfc=fill, label=status)
@@ -59,8 +58,7 @@ def plot_marked(cells: pd.DataFrame) -> Figure:
 def plot_intervals(rates: pd.DataFrame) -> Figure:
     """Rates of `Report.rates_table` by row with exact intervals; a cross marks a figure that no count gives."""
     columns = list(dict.fromkeys(rates["column"]))
-    rows = rates.drop_duplicates("row")
-    size = (11.0, 0.28 * len(rows) + 1.4)
+    size = (11.0, 0.28 * rates["row"].nunique() + 1.4)
     figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, column in zip(axes[0], columns, strict=True):
         for status, colour in STATUS_COLOURS.items():
@@ -69,20 +67,18 @@ def plot_intervals(rates: pd.DataFrame) -> Figure:
             for some, marker, label in ((part[part["k"].notna()], "o", status), (part[part["k"].isna()], "X", "_")):
                 axis.plot(some["value"], -some["row"], marker, color=colour, markersize=6, label=label)
         axis.set(xlabel=column, ylim=(-rates["row"].max() - 0.6, -0.4))
-    axes[0, 0].set_yticks(-rows["row"], [_short(row, label) for row, label in zip(rows["row"], rows["label"], strict=True)], fontsize=8)  # fmt: skip
+    _label_rows(axes[0, 0], rates)
     axes[0, -1].legend(loc="lower left", fontsize=9, title="row as printed", title_fontsize=9)
     return figure
 
 
 def strips_table(row: Row, columns: Mapping[str, str]) -> pd.DataFrame:
     """The TN that each printed figure of a row allows at each TP: column, tp, first, last; empty if first > last."""
-    parts = [
-        pd.DataFrame({"column": f"{header} {row.figures[header].text}", "tp": np.arange(row.positives + 1), "first": first, "last": last})
-        for header, (first, last) in strips(row, columns).items()
-    ]  # fmt: skip
-    table = pd.concat(parts, ignore_index=True)
-    table = table.assign(first=table["first"].clip(lower=0), last=table["last"].clip(upper=row.negatives))
-    return table
+    parts = []
+    for header, (first, last) in strips(row, columns).items():
+        ends = {"tp": np.arange(len(first)), "first": first.clip(0), "last": last.clip(None, row.negatives)}
+        parts.append(pd.DataFrame({"column": f"{header} {row.figures[header].text}", **ends}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def plot_strips(table: pd.DataFrame, row: Row) -> Figure:
@@ -118,7 +114,8 @@ def plot_definition(points: pd.DataFrame, labels: Mapping[str, str], marked: Ite
     nearest = list(labels)[-1]
     for line in points[points["row"].isin(list(marked))].to_dict("records"):
         right.plot(line[nearest], line["printed"], "x", color=STATUS_COLOURS[IMPOSSIBLE], markersize=9, mew=2)
-        right.annotate(f"row {line['row']}", (line[nearest], line["printed"]), (9, -4), textcoords="offset points", fontsize=10)  # fmt: skip
+        where = {"xy": (line[nearest], line["printed"]), "xytext": (9, -4), "textcoords": "offset points"}
+        right.annotate(f"row {line['row']}", **where, fontsize=10)
     low, high = points[[nearest, "printed"]].min().min(), points[[nearest, "printed"]].max().max()
     room = 0.05 * max(high - low, 0.01)
     right.set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
@@ -136,13 +133,16 @@ def plot_sizes(table: pd.DataFrame, row: Row | None) -> Figure:
         colour, best = PALETTE[("sky", "blue")[i % 2]], part.loc[part["distance"].idxmin()]
         label = f"{reading}: {len(part):,} sizes"
         axis.plot(part["positives"], part["negatives"], ".", color=colour, markersize=3, label=label)
+        style = {"color": colour, "mfc": "none", "ms": 14 - 5 * i, "mew": 2}
         label = f"nearest of these: {best['positives']:,} + {best['negatives']:,}"
-        axis.plot(best["positives"], best["negatives"], "os"[i % 2], color=colour, mfc="none", ms=14 - 5 * i, mew=2, label=label)  # fmt: skip
+        axis.plot(best["positives"], best["negatives"], "os"[i % 2], label=label, **style)
     label = f"stated: {row.positives:,} + {row.negatives:,}"
     axis.plot(row.positives, row.negatives, "x", color=PAPER_COLOUR, markersize=10, mew=2, label=label)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
-def _short(number: int, label: str) -> str:
-    return f"{number}  {label if len(label) <= 60 else '… ' + label[-58:]}"
+def _label_rows(axis: Axes, table: pd.DataFrame) -> None:
+    rows = table.drop_duplicates("row")
+    short = [label if len(label) <= 60 else f"… {label[-58:]}" for label in rows["label"]]
+    axis.set_yticks(-rows["row"], [f"{row}  {text}" for row, text in zip(rows["row"], short, strict=True)], fontsize=8)

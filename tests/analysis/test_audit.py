@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from cxrlib.analysis.audit import EXAMPLE, audit, read_table
 from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.analysis.audit.lattice import Ints, meet, strips
+from cxrlib.analysis.audit.lattice import Ints, meet, search_sizes, strips
 from cxrlib.analysis.audit.quantities import QUANTITIES, recognise
 from cxrlib.analysis.audit.report import Report
-from cxrlib.analysis.audit.search import search_sizes
 from cxrlib.analysis.audit.sums import check_sums, read_counts
 from cxrlib.analysis.audit.table import Figure, Row, parse_figure, table_from_cells
 from cxrlib.cli import audit as command
@@ -203,12 +202,12 @@ def test_the_lattice_finds_exactly_the_matrices_that_brute_force_finds(
 @pytest.mark.parametrize("columns", [("sensitivity", "accuracy"), ("fnr", "precision"), ("accuracy", "f1")])
 def test_the_search_finds_exactly_the_sizes_that_brute_force_finds(columns: tuple[str, str]) -> None:
     shown = {name: round_half_up(exact(name, 5, 8, 7, 11), 2) for name in columns}
-    row = table_from_cells([shown], "t", 3, 3).rows[0]
-    found = search_sizes(row, {name: name for name in columns}, "nearest", positives=(1, 12), negatives=(1, 14))
+    row = table_from_cells([shown], "t", 4, 7).rows[0]
+    found = search_sizes(row, {name: name for name in columns}, "nearest")
     brute = {
         (p, n)
-        for p in range(1, 13)
-        for n in range(1, 15)
+        for p in range(1, 17)
+        for n in range(3, 15)
         if any(
             all(abs(exact(name, tp, tn, p, n) - Fraction(shown[name])) <= Fraction(1, 200) for name in columns)
             for tp in range(p + 1)
@@ -288,12 +287,9 @@ def test_a_search_that_would_take_too_long_is_left_out_and_said() -> None:
     assert small.searches and "not tried" not in small.findings[0].message
 
 
-def test_bounds_are_checked(report: Report) -> None:
-    row = report.table.rows[5]
-    found = search_sizes(row, report.columns, "either", positives=(72, 72), negatives=(3000, 3000))
-    assert found[["positives", "negatives", "tp", "tn"]].to_numpy().tolist() == [[72, 3000, 48, 2996]]
-    with pytest.raises(ParameterError, match="bounds"):
-        search_sizes(row, report.columns, "nearest", positives=(5, 4))
+def test_a_size_found_names_its_counts_and_too_many_digits_are_refused(report: Report) -> None:
+    found = report.searches[6][1].query("positives == 72 and negatives == 3000")
+    assert found[["tp", "tn"]].to_numpy().tolist() == [[48, 2996]]
     with pytest.raises(DataError, match="64-bit"):
         one_row(3_000_000, 3_000_000, {"bacc": "0.90000000"})
 

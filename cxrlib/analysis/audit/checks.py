@@ -51,12 +51,8 @@ def judge(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> Ve
     if not near or len(found):
         return Verdict(row, POSSIBLE if near else EMPTY, found)
 
-    def cut(chosen: tuple[str, ...]) -> Ints:
-        return meet(row, [loose[header] if header in chosen else near[header] for header in near])
-
-    def without(chosen: tuple[str, ...]) -> Ints:
-        return meet(row, [near[header] for header in near if header not in chosen])
-
+    cut = lambda chosen: meet(row, [(loose if header in chosen else near)[header] for header in near])  # noqa: E731
+    without = lambda chosen: meet(row, [near[header] for header in near if header not in chosen])  # noqa: E731
     truncated = _smallest(near, cut) if len(meet(row, loose.values())) else {}
     from_printed = tuple(h for h in near if _from_printed(row, columns, h) and len(without((h,))))
     if truncated or from_printed:

@@ -3,7 +3,8 @@
 A figure printed as x says low <= (a TP + b TN + c) / (d TP + e TN + f) <= high. Multiplied out, that is two linear
 inequalities in whole numbers; for a given TP they leave an interval of TN. So a row is settled by an intersection of
 intervals over TP = 0..P, in integer arithmetic, without a tolerance. For proportions this is the granularity test of
-Brown and Heathers (2017) for means; several figures of one row sharpen it to a joint test.
+Brown and Heathers (2017) for means; several figures of one row sharpen it to a joint test. The same arithmetic over many
+sizes finds the test sets that would explain a row that its stated one cannot.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cxrlib.analysis.audit.quantities import QUANTITIES, Quantity
 from cxrlib.analysis.audit.table import Bounds, Row
-from cxrlib.errors import DataError
+from cxrlib.errors import DataError, ParameterError
 
 Ints = npt.NDArray[np.int64]
 Range = tuple[Ints, Ints]
 """First and last TN, for each TP; empty where first > last."""
 
+LARGEST_SEARCH = 20_000_000  # sizes times numbers of true positives tried in one search, at most (some seconds)
 _FAR = np.int64(2**62)
 
 
@@ -81,3 +84,57 @@ def implied(found: Ints, quantity: str, row: Row) -> tuple[float, float]:
     ends = QUANTITIES[quantity].value(found[:, :1], found[:, 1:], row.positives, row.negatives)
     defined = ends[np.isfinite(ends)]
     return (float(defined.min()), float(defined.max())) if defined.size else (float("nan"), float("nan"))
+
+
+def search_sizes(row: Row, columns: Mapping[str, str], rounding: str) -> pd.DataFrame:
+    """Every test set within bounds whose size allows the row's figures in `columns`, nearest to the stated one first.
+
+    The bounds are from 1 to four times the stated positives and from half to twice the negatives, or less where that is too
+    much to try. Columns: positives, negatives, matrices (how many fit), tp, tn (of one of them), distance (images added or
+    removed, both classes summed); `attrs["bounds"]` says in words what was tried. Raises ParameterError for a search beyond
+    `LARGEST_SEARCH`.
+    """
+    p, n = row.positives, row.negatives
+    narrow, around = (max(1, p // 2), 2 * p), (max(1, n // 2), 2 * n)
+    figures = [(columns[h], figure.bounds(rounding)) for h, figure in row.figures.items() if h in columns]
+    for (p_low, p_high), (n_low, n_high) in (((1, 4 * p), around), (narrow, around), (narrow, (n, n))):
+        sizes, others = (np.arange(low, high + 1, dtype=np.int64) for low, high in ((p_low, p_high), (n_low, n_high)))
+        first, last = np.zeros_like(sizes), sizes
+        for name, (low, high, _, _, unit) in figures:
+            if name == "sensitivity":  # leaves few TP to try
+                first, last = np.maximum(first, -(-low * sizes // unit)), np.minimum(last, high * sizes // unit)
+        width = np.maximum(last - first + 1, 0)
+        if int(width.sum()) * others.size <= LARGEST_SEARCH:
+            break
+    else:
+        raise ParameterError("this search over sizes is too large: there are too many positives and negatives to try.")
+    tp = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - first, width)
+    pairs = np.stack([np.repeat(sizes, width), tp], axis=1)
+    found = [np.empty((0, 5), np.int64)]
+    for block in np.array_split(pairs, len(pairs) * others.size // (1 << 18) + 1):
+        start, end = np.zeros((len(block), others.size), np.int64), np.broadcast_to(others, (len(block), others.size))
+        for name, bounds in figures if len(block) else ():
+            one_start, one_end = strip(QUANTITIES[name], bounds, block[:, :1], others, block[:, 1:])
+            start, end = np.maximum(start, one_start), np.minimum(end, one_end)
+        at, place = np.nonzero(start <= end)
+        found.append(np.column_stack([block[at], others[place], start[at, place], end[at, place]]))
+    frame = pd.DataFrame(np.concatenate(found), columns=["positives", "tp", "negatives", "tn", "last"])
+    frame["matrices"] = frame["last"] - frame["tn"] + 1
+    how = {"matrices": "sum", "tp": "first", "tn": "first"}
+    frame = frame.groupby(["positives", "negatives"], as_index=False).agg(how)
+    frame["distance"] = (frame["positives"] - p).abs() + (frame["negatives"] - n).abs()
+    frame = frame.sort_values(["distance", "positives", "negatives"], ignore_index=True)
+    frame.attrs["bounds"] = f"{p_low:,} to {p_high:,} positives and {n_low:,} to {n_high:,} negatives"
+    return frame
+
+
+def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
+    """What two searches for one row say, with digits rounded as stated and with digits rounded or cut off."""
+    tried, said = loose.attrs["bounds"], [f"{len(found):,} would explain the row" for found in (rounded, loose)]
+    if loose.empty:
+        return f"No test set of {tried} explains the row."
+    for i, found in enumerate((rounded, loose)):
+        for p, n, _, tp, tn, _ in found.head(1).itertuples(index=False):
+            said[i] += f", the nearest {p:,} + {n:,} ({tp:,} of {p:,} and {tn:,} of {n:,} right)"
+    more = f"; were digits cut off, {said[1]}" if len(loose) > len(rounded) else ""
+    return f"Of the test sets of {tried}, {said[0]}{more}."

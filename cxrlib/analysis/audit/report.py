@@ -9,14 +9,14 @@ import pandas as pd
 
 from cxrlib.analysis import sentences
 from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, NOTE, POSSIBLE, Verdict, explain, judge
-from cxrlib.analysis.audit.definitions import Renamed, rename_columns
-from cxrlib.analysis.audit.gains import GainAudit, audit_gain
-from cxrlib.analysis.audit.lattice import count
+from cxrlib.analysis.audit.columns import GainAudit, Renamed, audit_gain, rename_columns
+from cxrlib.analysis.audit.lattice import count, explain_sizes, search_sizes
 from cxrlib.analysis.audit.quantities import QUANTITIES
-from cxrlib.analysis.audit.search import explain_sizes, search_sizes
 from cxrlib.analysis.audit.table import Table
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import clopper_pearson
+
+ORDER = (IMPOSSIBLE, LAST_DIGIT, NOTE)
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ class Report:
         """Does the table add up? Two sentences, from the findings alone."""
         statuses = [verdict.status for verdict in self.verdicts]
         possible, last, impossible, empty = map(statuses.count, (POSSIBLE, LAST_DIGIT, IMPOSSIBLE, EMPTY))
-        first = [
-            f"{possible} of {sentences.count(len(statuses) - empty, 'row')} can be true on the stated test set as printed"
-        ]
+        rows = sentences.count(len(statuses) - empty, "row")
+        first = [f"{possible} of {rows} can be true on the stated test set as printed"]
         first += [f"{last} only if digits were cut off or means taken of rounded figures"] * bool(last)
         first += [f"{impossible} cannot be true"] * bool(impossible)
         first += [f"{sentences.count(empty, 'more row')} with no figure to check"] * bool(empty)
@@ -70,29 +69,32 @@ class Report:
         lines = []
         for verdict in self.verdicts:
             row, (tp, tn) = verdict.row, verdict.counts or (pd.NA, pd.NA)
-            lines.append((row.number, row.label, verdict.status, count(verdict.found), tp, row.positives - tp, tn, row.negatives - tn))  # fmt: skip
+            counts = (tp, row.positives - tp, tn, row.negatives - tn)
+            lines.append((row.number, row.label, verdict.status, count(verdict.found), *counts))
         names = ["tp", "fn", "tn", "fp"]
         frame = pd.DataFrame(lines, columns=["row", "label", "status", "matrices", *names])
         return frame.astype(dict.fromkeys(names, "Int64"))
 
-    def rates_table(self, level: float = 0.95) -> pd.DataFrame:
-        """Every proportion: row, label, status, column, quantity, value, k, n and its exact interval, low to high.
+    def rates_table(self) -> pd.DataFrame:
+        """Every proportion: row, label, status, column, quantity, value, k, n and its exact 95 % interval, low to high.
 
         The count is the row's own where one matrix fits, else what the figure alone says; where no count prints the
         figure, or several do, count and interval are missing.
         """
         lines = []
         for verdict in self.verdicts:
-            row = verdict.row
+            row, sizes = verdict.row, (verdict.row.positives, verdict.row.negatives)
             for header, name in self.columns.items():
-                if header in row.figures and QUANTITIES[name].kind == "proportion":
-                    figure, n = row.figures[header], int(QUANTITIES[name].denominator(row.positives, row.negatives)[2])
-                    k, reach = round(figure.value * n), figure.half_unit * n
-                    if verdict.counts:
-                        k = round(n * QUANTITIES[name].value(*verdict.counts, row.positives, row.negatives))
-                    known = verdict.counts or (abs(k - figure.value * n) <= reach < 0.5)
-                    ends = [float(end) for end in clopper_pearson(k, n, level)] if known else [float("nan")] * 2
-                    lines.append((row.number, row.label, verdict.status, header, name, float(figure.value), k if known else pd.NA, n, *ends))  # fmt: skip
+                quantity = QUANTITIES[name]
+                if header not in row.figures or quantity.kind != "proportion":
+                    continue
+                figure, n = row.figures[header], int(quantity.denominator(*sizes)[2])
+                k, reach = round(figure.value * n), figure.half_unit * n
+                if verdict.counts:
+                    k = round(n * quantity.value(*verdict.counts, *sizes))
+                known = verdict.counts or (abs(k - figure.value * n) <= reach < 0.5)
+                found = (k, n, *map(float, clopper_pearson(k, n))) if known else (pd.NA, n, float("nan"), float("nan"))
+                lines.append((row.number, row.label, verdict.status, header, name, float(figure.value), *found))
         columns = ["row", "label", "status", "column", "quantity", "value", "k", "n", "low", "high"]
         return pd.DataFrame(lines, columns=columns).astype({"k": "Int64"})
 
@@ -100,8 +102,8 @@ class Report:
 def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Report:
     """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows.
 
-    rounding: how figures were shortened: "nearest" (ties may go either way), "truncated" or "either"; under "nearest"
-    what fits only with digits cut off is reported as such. search: look for test sets that explain impossible rows.
+    rounding: how figures were shortened, as in `Figure.bounds`; under "nearest" what fits only with digits cut off is
+    reported as such. search: look for test sets that explain impossible rows.
     """
     columns, renamed = rename_columns(table)
     verdicts = [judge(row, columns, rounding) for row in table.rows]
@@ -111,8 +113,7 @@ def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Repor
             with suppress(ParameterError, DataError):  # too many sizes to try: `_findings` says so
                 tried = [search_sizes(verdict.row, columns, how) for how in (rounding, "either")]
                 report.searches[verdict.row.number] = tried[0], tried[1]
-    order = (IMPOSSIBLE, LAST_DIGIT, NOTE)
-    report.findings.extend(sorted(_findings(report, search), key=lambda finding: order.index(finding.severity)))
+    report.findings.extend(sorted(_findings(report, search), key=lambda finding: ORDER.index(finding.severity)))
     return report
 
 
@@ -133,10 +134,9 @@ def _findings(report: Report, search: bool) -> Iterator[Finding]:
         yield Finding(NOTE, "gain formula", (), (gain.column,), f"Column {gain}.")
         for line in gain.rows[~gain.rows["fits"]].itertuples():
             missing = pd.isna(line.printed)
-            said = (
-                "prints no gain; its" if missing else f"prints {gain.column} {100 * line.printed:+.2f} %, but its own"
-            )
-            text = f"Row {line.row} ({line.label}) {said} figures give {100 * line.computed:+.2f} % (between {100 * line.low:+.2f} % and {100 * line.high:+.2f} % for any rounding)."  # fmt: skip
+            own, low, high, printed = (f"{100 * v:+.2f} %" for v in (line.computed, line.low, line.high, line.printed))
+            said = f"Row {line.row} ({line.label}) prints {'no gain; its' if missing else f'{gain.column} {printed}, but its own'}"
+            text = f"{said} figures give {own} (between {low} and {high} for any rounding)."
             yield Finding(NOTE if missing else IMPOSSIBLE, "gain", (line.row,), (gain.column,), text)
     elif table.gain:
         text = f"No formula known to the audit reproduces half of column {table.gain}, so it is not checked."

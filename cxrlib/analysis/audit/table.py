@@ -140,7 +140,8 @@ def read_table(
     """
     if str(source) != "paper":
         return table_from_cells(read_cells(source), Path(source).name, positives, negatives, columns)
-    p, n = (paper.TEST_COVID if positives is None else positives, paper.TEST_NON_COVID if negatives is None else negatives)  # fmt: skip
+    stated = (paper.TEST_COVID, paper.TEST_NON_COVID)
+    p, n = (known if given is None else given for given, known in zip((positives, negatives), stated, strict=True))
     return table_from_cells(paper.printed("table_2").to_dict("records"), "Table II of the paper", p, n, columns)
 
 
@@ -166,19 +167,18 @@ def table_from_cells(
         figures, where = {}, f"row {number} of {name}"
         for header, unit in units.items():
             try:
-                figure = parse_figure(cell[header], unit)
+                figures[header] = parse_figure(cell[header], unit)
             except DataError as error:
                 raise DataError(f"{where}, column {header}: {error}") from error
-            if figure is not None:
-                figures[header] = figure
-        sizes = []
+        sizes: list[int] = []
         for what, size in given.items():
             stated = figures.pop(role.get(what, ""), None)
-            sizes.append(size if stated is None else stated.units)
-            if not sizes[-1]:
+            size = size if stated is None else stated.units
+            if not size:
                 raise DataError(f"{where} states no number of {what}: add a column '{what}' or give --{what}.")
+            sizes.append(size)
         label = " / ".join(text.strip() or "-" for h, text in cell.items() if holds[h] == LABEL) or f"row {number}"
-        rows.append(Row(number, label, figures, *map(int, filter(None, sizes))))
+        rows.append(Row(number, label, {header: f for header, f in figures.items() if f}, *sizes))
     if not any(checked.keys() & row.figures.keys() for row in rows):
         raise DataError(f"{name} prints no figure to check: every cell of {', '.join(checked)} is empty.")
     return Table(name, tuple(rows), checked, role.get(GAIN), tuple(_notes(cells, holds, units)))

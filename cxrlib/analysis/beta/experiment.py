@@ -13,8 +13,7 @@ import pandas as pd
 import torch
 
 from cxrlib.analysis.beta.theory import BETAS, GaussianProblem, fit_linear
-from cxrlib.losses.alternatives import balancing_chances
-from cxrlib.losses.criterion import ALTERNATIVES, build_loss
+from cxrlib.losses.alternatives import ALTERNATIVES, balancing_chances, build_loss
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
 
@@ -48,7 +47,7 @@ def simulated_scores(
     """Scores of linear models of simulated images, fitted to convergence under a slight ridge; a draw is a data set.
 
     The images are unit Gaussians two standard deviations apart, whose log-odds are linear. others: the alternatives to a
-    weight too, each as `losses.criterion.build_loss` sets it, with the weight that balances the classes and re-sampling to
+    weight too, each as `losses.alternatives.build_loss` sets it, with the weight that balances the classes and re-sampling to
     balanced classes.
     """
     split = np.repeat(list(SIZES), list(SIZES.values()))
@@ -57,7 +56,9 @@ def simulated_scores(
     for draw in draws:
         x, y = IMAGES.sample(len(split), draw, pixels)
         counts = np.bincount(y[train], minlength=2).tolist()
-        methods = [(method_name(b), "wce", b, b) for b in (1.0, *(b for b in betas if b != 1))]
+        methods: list[tuple[str, str, float | None, float]] = [
+            (method_name(b), "wce", b, b) for b in (1.0, *(b for b in betas if b != 1))
+        ]
         if others:
             methods += [(name(loss), loss, None, np.nan) for loss in (*ALTERNATIVES, "resampled")]
             methods += [("balancing weight", "wce", counts[0] / counts[1], np.nan)]

@@ -1,7 +1,7 @@
 """A weight or a threshold chosen on validation data, and what the choice is worth on test data.
 
-Every rule reads a run's "valid" rows only (the oracles excepted), chooses by balanced accuracy and then decides on its "test"
-images. Scores: see `experiment`.
+Every rule reads a run's "valid" rows only (the oracles excepted), chooses by balanced accuracy and then decides on its
+"test" images. Scores: see `experiment`.
 """
 
 from collections.abc import Callable, Mapping
@@ -106,7 +106,7 @@ def rules_table(scores: pd.DataFrame, rules: Mapping[str, Rule], draws: int = 30
         rates = {run: weighted_rates(*decided[run], weights[run]) for run in runs}
         found[name] = {"sensitivity": {run: rate[0] for run, rate in rates.items()}}
         found[name] |= {"specificity": {run: rate[1] for run, rate in rates.items()}}
-        found[name] |= {"bacc": {run: sum(rate) / 2 for run, rate in rates.items()}}
+        found[name] |= {"bacc": {run: (rate[0] + rate[1]) / 2 for run, rate in rates.items()}}
     rows = []
     for name, metrics in found.items():
         metrics["difference"] = {run: metrics["bacc"][run] - found[REFERENCE]["bacc"][run] for run in runs}

@@ -156,8 +156,9 @@ def check_known_eta(betas: Sequence[float] = BETAS, problem: GaussianProblem = O
         slope, intercept = fit_logistic(x, labels, beta, weights)
         row = {"beta": beta, "pointwise": np.abs(pointwise_minimiser(eta, beta) - moved(logit(eta), beta)).max()}
         row["fitted"] = np.abs(slope * near + intercept - moved(problem.log_odds(near), beta)).max()
-        rows.append(row | {"threshold": 1 / (1 + beta), "fitted_threshold": problem.posterior(-intercept / slope)})
-    return pd.DataFrame(rows).astype(float)
+        fitted = float(problem.posterior(-intercept / slope))
+        rows.append(row | {"threshold": 1 / (1 + beta), "fitted_threshold": fitted})
+    return pd.DataFrame(rows)
 
 
 def misspecified_table(betas: Sequence[float] = BETAS, problem: GaussianProblem = UNEQUAL) -> pd.DataFrame:
@@ -188,12 +189,12 @@ def overlapping_table(
         of_sample = fit_logistic(drawn, truth, beta)
         caught = x > -intercept / slope
         row = {"beta": beta, "theory_threshold": 1 / (1 + beta), "slope": slope}
-        row["fitted_threshold"] = problem.posterior(-intercept / slope)
-        row["sample_threshold"] = problem.posterior(-of_sample[1] / of_sample[0])
+        row["fitted_threshold"] = float(problem.posterior(-intercept / slope))
+        row["sample_threshold"] = float(problem.posterior(-of_sample[1] / of_sample[0]))
         row["fitted_boundary"] = -intercept / slope
-        row["sensitivity"] = weights[positive & caught].sum() / weights[positive].sum()
-        rows.append(row | {"specificity": weights[~positive & ~caught].sum() / weights[~positive].sum()})
-    return pd.DataFrame(rows).astype(float)
+        row["sensitivity"] = float(weights[positive & caught].sum() / weights[positive].sum())
+        rows.append(row | {"specificity": float(weights[~positive & ~caught].sum() / weights[~positive].sum())})
+    return pd.DataFrame(rows)
 
 
 def separable_sample(

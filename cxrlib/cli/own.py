@@ -13,7 +13,7 @@ from cxrlib.cli.check import STATUS
 from cxrlib.config import RunParameters, checked
 from cxrlib.errors import CxrError, ParameterError
 from cxrlib.paths import project_root
-from cxrlib.storage import atomic_path, check_folder
+from cxrlib.storage import atomic_path
 
 CHAPTER = "11_your_own"
 BOOK_ONLY = "book-only"
@@ -37,17 +37,16 @@ def main(args: argparse.Namespace) -> int:
     """Check what can be checked in seconds, execute the chapter, write the report; the status of the data's worst verdict."""
     import pandas as pd
 
-    from cxrlib.analysis.new_data.run import MARKER, mark, new_config  # torch: `--help` need not wait for it
+    from cxrlib.analysis.new_data.run import MARKER, mark, new_config, output_folder  # torch: not for `--help`
 
-    given = parameters(args.parameters)
-    path = Path(args.data).expanduser()
-    check_folder(args.report, MARKER, path if path.exists() else None)
+    given, path = parameters(args.parameters), Path(args.data).expanduser()
+    report = output_folder(str(args.report), args.data)
     new_config(**given)
     data = str(path.resolve()) if path.exists() else args.data
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "report"
         page = execute({**given, "data": data, "positive": args.positive, "output": str(made)}, Path(scratch))
-        with atomic_path(args.report.expanduser(), MARKER) as part:
+        with atomic_path(report, MARKER) as part:
             shutil.copytree(made, part)
             (part / "index.html").write_text(page, encoding="utf-8")
             mark(part)

@@ -17,14 +17,11 @@ def plot_results(table: pd.DataFrame, most: int = 12) -> Figure:
     """
     rows = pd.concat([table[table["by"] == "submitted"], table[table["by"] == "recorded"].head(most)])[::-1]
     figure, axes = plt.subplots(1, 3, figsize=(10, 1.2 + 0.32 * len(rows)), sharey=True, layout="constrained")
-    colours = rows["by"].map({"submitted": PALETTE["red"], "recorded": PALETTE["blue"]})
+    colours, places = rows["by"].map({"submitted": PALETTE["red"], "recorded": PALETTE["blue"]}), range(len(rows))
     for axis, column in zip(axes, COLUMNS, strict=True):
-        for place, (value, low, high, colour) in enumerate(
-            zip(rows[column], rows[f"{column}_low"], rows[f"{column}_high"], colours, strict=True)
-        ):
-            axis.plot([low, high], [place, place], color=colour)
-            axis.plot(value, place, "o", color=colour)
+        axis.hlines(places, rows[f"{column}_low"], rows[f"{column}_high"], colors=colours)
+        axis.scatter(rows[column], places, c=colours.tolist())
         axis.axvline(0.5, color=PALETTE["grey"], linestyle=":")
         axis.set(xlabel=name(column), xlim=(0.2, 1.02))
-    axes[0].set_yticks(range(len(rows)), rows["name"].str.removeprefix("cpu-open-"), fontsize=8)
+    axes[0].set_yticks(places, rows["name"].str.removeprefix("cpu-open-"), fontsize=8)
     return figure

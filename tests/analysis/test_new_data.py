@@ -16,8 +16,16 @@ from cxrlib.analysis.benchmark.predict import load_model
 from cxrlib.analysis.new_data import extensions
 from cxrlib.analysis.new_data.checklists import FOR_YOU, checklist, items
 from cxrlib.analysis.new_data.example import PLANTED, write_example
-from cxrlib.analysis.new_data.report import MARKER, against_baseline, tables, write_files
-from cxrlib.analysis.new_data.run import NewRun, by_group, new_config, train_on
+from cxrlib.analysis.new_data.run import (
+    MARKER,
+    NewRun,
+    against_baseline,
+    by_group,
+    new_config,
+    report_tables,
+    train_on,
+    write_files,
+)
 from cxrlib.cli.main import main
 from cxrlib.cli.own import parameters, plain
 from cxrlib.data.division import PARTS, Division, divide
@@ -117,7 +125,7 @@ def test_a_run_tests_on_unseen_patients_and_repeats_itself(run: NewRun, planted:
 
 def test_the_report_holds_everything_and_adds_up(run: NewRun, tmp_path: Path) -> None:
     folder = tmp_path / "report"
-    listed = write_files(run, tables(run), folder)
+    listed = write_files(run, report_tables(run), folder)
     assert set(listed["file"]) == {path.name for path in folder.iterdir()}
     metrics = json.loads((folder / "record.json").read_text())["metrics"]["test"]
     predictions = pd.read_csv(folder / "predictions.csv").query("split == 'test'")
@@ -130,10 +138,10 @@ def test_the_report_holds_everything_and_adds_up(run: NewRun, tmp_path: Path) ->
     row = {"name": "own", **{key: round(metrics[key], 4) for key in ("sensitivity", "specificity", "accuracy")}}
     pd.DataFrame([row]).to_csv(tmp_path / "row.csv", index=False)
     assert audit(read_table(str(tmp_path / "row.csv"), metrics["positives"], metrics["negatives"])).clean
-    write_files(run, tables(run), folder)  # an earlier report is replaced
+    write_files(run, report_tables(run), folder)  # an earlier report is replaced
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(ParameterError, match=r"notes\.txt"):
-        write_files(run, tables(run), folder)
+        write_files(run, report_tables(run), folder)
     assert (folder / "notes.txt").read_text() == "mine"
 
 
@@ -263,7 +271,7 @@ def test_every_example_runs_and_leaves_no_trace() -> None:
 
 
 def test_the_example_loss_is_the_brier_score_weighted() -> None:
-    loss = extensions.load("add_loss").WeightedBrier(beta=3.0)
+    loss = extensions.load("add_loss")["WeightedBrier"](beta=3.0)
     logits, target = torch.tensor([[0.0, 0.0], [0.0, 2.0]]), torch.tensor([1, 0])
     expected = (3 * 0.25 + torch.tensor(2.0).sigmoid().item() ** 2) / 2
     assert loss(logits, target).item() == pytest.approx(expected)
@@ -290,22 +298,17 @@ def test_network_and_baseline_stand_side_by_side(run: NewRun) -> None:
     assert (table["low"] <= table["value"]).all()
 
 
-def test_covidx_trains_as_two_classes_and_is_read_as_three(clean: Path, tmp_path: Path) -> None:
-    layout = tmp_path / "COVIDx"
-    images = own.read(clean).images.reset_index(drop=True)
-    names = {"covid": ["COVID-19"], "non_covid": ["normal", "pneumonia"]}
-    for part in ("train", "test"):
-        (layout / part).mkdir(parents=True)
-        lines = []
-        for number, row in images[images["split"] == part].iterrows():
-            (layout / part / f"{number}.png").write_bytes(Path(row["path"]).read_bytes())
-            kinds = names[row["label"]]
-            lines.append(f"p{number} {number}.png {kinds[int(number) % len(kinds)]} cohen")
-        (layout / f"{part}_COVIDx9.txt").write_text("\n".join(lines) + "\n")
+def test_a_published_layout_trains_as_two_classes_and_is_read_as_three(clean: Path, tmp_path: Path) -> None:
+    layout = tmp_path / "COVIDX-Ray-5K"
+    images = own.read(clean).images
+    for n, (path, label, part) in enumerate(images[["path", "label", "split"]].dropna().to_numpy()):
+        folder = layout / part / ("covid" if label == "covid" else f"non/{('No_Finding', 'Edema')[n % 2]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"patient{n:05}.png").write_bytes(Path(path).read_bytes())
     run = train_on(layout, **FAST)
-    assert run.check.collection.name == "COVIDx"
+    assert run.check.collection.name == "covidx_ray_5k"
     table = by_group(run, "finding").set_index("finding")
-    assert set(table.index) == {"COVID-19", "normal", "pneumonia"}
+    assert set(table.index) == {"COVID-19", "No Finding", "Edema"}
     assert table["negatives"].to_dict()["COVID-19"] == 0
     metrics = run.record.metrics["test"]
     right = (table["specificity"] * table["negatives"]).sum()

@@ -22,8 +22,7 @@ from PIL import Image
 from cxrlib.analysis.audit.table import read_table as read_printed
 from cxrlib.analysis.benchmark.score import read_split, read_table, score
 from cxrlib.analysis.benchmark.submissions import read_card
-from cxrlib.analysis.new_data.report import MARKER, output_folder
-from cxrlib.analysis.new_data.run import new_config
+from cxrlib.analysis.new_data.run import MARKER, new_config, output_folder
 from cxrlib.cli.own import parameters
 from cxrlib.config import RunConfig
 from cxrlib.data.readers import own

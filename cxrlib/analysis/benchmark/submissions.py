@@ -48,7 +48,7 @@ def score_submissions(edition: Edition, root: Path | None = None) -> tuple[dict[
         try:
             card = read_card(folder / "card.yml")
             split = split_table(edition, card.protocol, card.draw_seed, card.cohort)
-            predictions = read_table(folder / "predictions.csv", ("image_id", "probability"))
+            predictions = read_table(folder / "predictions.csv")
             scored.append(score(folder.name, predictions, split))
             cards[folder.name] = card
         except CxrError as error:

@@ -49,51 +49,46 @@ def write_example(folder: Path, problems: Iterable[str] = (), seed: int = 3, pat
 
 
 def _clean(folder: Path, seed: int, patients: int) -> pd.DataFrame:
-    """Phantoms without confounding, both classes from both sites in equal shares, the split by patient."""
+    """Phantoms without confounding that all look different, both classes from both sites in equal shares, split by patient."""
     spec = phantom.PhantomSpec(seed=seed, confounding=0.0)
-    kinds = [kind for kind in ("covid", "normal") for _ in range(patients + SPARE)]
-    pixels = phantom.render([spec.path(kind, number, number) for number, kind in enumerate(kinds)], SIDE)
-    unlike = _unlike(pixels)
-    rows: list[dict[str, str]] = []
-    for label, kind in (("covid", "covid"), ("non_covid", "normal")):
-        for place, index in enumerate([i for i in unlike if kinds[i] == kind][:patients]):
-            number = len(rows)
-            file = f"images/{number:03d}.png"
-            Image.fromarray(pixels[index]).save(folder / file)
-            rows.append(
-                {
-                    "file": file,
-                    "label": label,
-                    "patient": f"p{number:03d}",
-                    "view": "PA",
-                    "site": "north" if place % 2 else "south",
-                    "split": "test" if place >= TEST_FROM * patients // PATIENTS else "train",
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _unlike(pixels: np.ndarray) -> list[int]:
-    """Indices of images none of which looks like an earlier one: phantoms vary less than patients do."""
+    kinds = np.repeat(["covid", "normal"], patients + SPARE)
+    pixels = phantom.render([spec.path(str(kind), number, number) for number, kind in enumerate(kinds)], SIDE)
     small = (thumbnails(pixels, HASHED) * 255).round().astype(np.uint8)
-    pairs = near_pairs(picture_hashes(small), THRESHOLD + 8)
-    return sorted(set(range(len(pixels))).difference(pairs[:, 1].tolist()))
+    alike = near_pairs(picture_hashes(small), THRESHOLD + 8)[:, 1]  # phantoms vary less than patients do
+    unlike = np.setdiff1d(np.arange(len(pixels)), alike)
+    rows = pd.DataFrame({"index": unlike, "kind": kinds[unlike]}).groupby("kind").head(patients).reset_index(drop=True)
+    place, number = rows.groupby("kind").cumcount(), rows.index.map("{:03d}".format)
+    for name, index in zip(number, rows["index"], strict=True):
+        Image.fromarray(pixels[index]).save(folder / "images" / f"{name}.png")
+    return pd.DataFrame(
+        {
+            "file": "images/" + number + ".png",
+            "label": np.where(rows["kind"] == "covid", "covid", "non_covid"),
+            "patient": "p" + number,
+            "view": "PA",
+            "site": np.where(place % 2, "north", "south"),
+            "split": np.where(place >= TEST_FROM * patients // PATIENTS, "test", "train"),
+        }
+    )
 
 
-def _duplicate_across_splits(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    (folder / "images" / "copy.png").write_bytes((folder / rows["file"][0]).read_bytes())
-    return _add(rows, 0, file="images/copy.png", patient="p900", split="test")
+def _again(rows: pd.DataFrame, like: int, **changes: str) -> pd.DataFrame:
+    """`rows` with the row `like` again at its end, some of its values changed."""
+    return pd.concat([rows, rows.loc[[like]].assign(**changes)], ignore_index=True)
+
+
+def _copied(number: int, name: str, **changes: str) -> Callable[[Path, pd.DataFrame], pd.DataFrame]:
+    def plant(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
+        (folder / "images" / name).write_bytes((folder / rows["file"][number]).read_bytes())
+        return _again(rows, number, file=f"images/{name}", **changes)
+
+    return plant
 
 
 def _near_duplicate(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
     with Image.open(folder / rows["file"][1]) as image:
         image.resize((SIDE * 3 // 4, SIDE * 3 // 4), Image.Resampling.LANCZOS).save(folder / "images" / "smaller.png")
-    return _add(rows, 1, file="images/smaller.png", patient="p901")
-
-
-def _contradictory_label(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    (folder / "images" / "disputed.png").write_bytes((folder / rows["file"][2]).read_bytes())
-    return _add(rows, 2, file="images/disputed.png", label="non_covid")
+    return _again(rows, 1, file="images/smaller.png", patient="p901")
 
 
 def _patient_across_splits(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,44 +112,19 @@ def _missing_file(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _unnamed_file(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop(index=7)
-
-
-def _repeated_row(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    return _add(rows, 8)
-
-
-def _unlabelled_image(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(label=rows["label"].mask(rows.index == 9, ""))
-
-
-def _label_follows_site(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(site=rows["label"].map({"covid": "north", "non_covid": "south"}))
-
-
-def _no_patients(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop(columns="patient")
-
-
-def _add(rows: pd.DataFrame, like: int, **changes: str) -> pd.DataFrame:
-    """`rows` with the row `like` again at its end, some of its values changed."""
-    return pd.concat([rows, rows.loc[[like]].assign(**changes)], ignore_index=True)
-
-
 PROBLEMS: dict[str, Callable[[Path, pd.DataFrame], pd.DataFrame]] = {
-    "duplicate across splits": _duplicate_across_splits,
+    "duplicate across splits": _copied(0, "copy.png", patient="p900", split="test"),
     "near-duplicate": _near_duplicate,
-    "contradictory label": _contradictory_label,
+    "contradictory label": _copied(2, "disputed.png", label="non_covid"),
     "patient across splits": _patient_across_splits,
     "truncated file": _truncated_file,
     "constant image": _constant_image,
     "missing file": _missing_file,
-    "unnamed file": _unnamed_file,
-    "repeated row": _repeated_row,
-    "unlabelled image": _unlabelled_image,
-    "label follows site": _label_follows_site,
-    "no patients": _no_patients,
+    "unnamed file": lambda _, rows: rows.drop(index=7),
+    "repeated row": lambda _, rows: _again(rows, 8),
+    "unlabelled image": lambda _, rows: rows.assign(label=rows["label"].mask(rows.index == 9, "")),
+    "label follows site": lambda _, rows: rows.assign(site=rows["label"].map({"covid": "north", "non_covid": "south"})),
+    "no patients": lambda _, rows: rows.drop(columns="patient"),
 }
 """Problems that can be planted; the last takes the patients away, so it goes alone."""
 

@@ -1,6 +1,8 @@
-"""One call from a folder of images and a table to a trained network, its predictions and the checks on both."""
+"""One call from a folder of images and a table to a trained network, its predictions, the checks on both, and a report."""
 
+import json
 import shlex
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,13 @@ import pandas as pd
 from torch import nn
 
 from cxrlib.analysis.benchmark.baselines import thumbnail_baseline
-from cxrlib.analysis.benchmark.predict import preparation
+from cxrlib.analysis.new_data.checklists import checklist
+from cxrlib.analysis.sentences import count, estimate
+from cxrlib.analysis.single_run import comparison_table, provenance_table
 from cxrlib.config import MODELS, RunConfig, RunParameters, checked
 from cxrlib.data.check import CheckReport, check
+from cxrlib.data.check.report import gather
+from cxrlib.data.check.verdicts import association
 from cxrlib.data.division import PARTS, Division, divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, read_data
@@ -22,16 +28,19 @@ from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
 from cxrlib.networks.classifier import TRUNKS, Classifier
 from cxrlib.networks.heads import default_head
-from cxrlib.networks.weights import imagenet_digest, load_imagenet
+from cxrlib.networks.weights import imagenet_digest, load_imagenet, save_state
 from cxrlib.paths import cache_root
 from cxrlib.records.record import Record, runs_root
-from cxrlib.storage import check_writable, digest
+from cxrlib.storage import atomic_path, check_folder, check_writable, digest
 from cxrlib.training.configure import resolve
 from cxrlib.training.runs import as_record, keep
+from cxrlib.training.segmentation import preparation
 from cxrlib.training.train import train
 
 FIXED = ("edition", "cohort", "licences")
 """Parameters of a run that say which of the study's images it uses, and so have no meaning here."""
+MARKER = "cxrlib-report.json"
+"""The file that says that a folder is a report, and lists its files; no other folder is ever replaced."""
 
 
 @dataclass(frozen=True)
@@ -105,27 +114,100 @@ def train_on(
 
 def repeat_command(config: RunConfig, data: str, positive: str | None) -> str:
     """The command line that repeats the run beside the folder `data`: every parameter that is not at its default, None too."""
-    parts = ["python", "-m", "cxrlib", "own", data, *(["--positive", positive] if positive else [])]
-    for name, value in config.model_dump(exclude=set(FIXED)).items():
-        if value != RunParameters.model_fields[name].default:
-            parts += ["-p", f"{name}={value}"]
-    return shlex.join(parts)
+    given = config.model_dump(exclude=set(FIXED)).items()
+    changed = [f"{name}={value}" for name, value in given if value != RunParameters.model_fields[name].default]
+    words = ["python", "-m", "cxrlib", "own", data, *(["--positive", positive] if positive else [])]
+    return shlex.join([*words, *(word for text in changed for word in ("-p", text))])
 
 
 def by_group(run: NewRun, column: str = "source") -> pd.DataFrame:
     """Test images of each value of a column at threshold 0.5: the column, positives, negatives, sensitivity, specificity.
 
-    With `finding` this is the view by class of a collection with more than two, such as COVIDx, whose normal and
-    pneumonia images are both negatives. Raises ParameterError for a column that the images do not have.
+    With `finding` this is the view by class of a collection with more than two, such as COVIDX-Ray-5K, whose
+    negatives have different findings. Raises ParameterError for a column that the images do not have.
     """
     if column not in run.division.test:
         raise ParameterError(f"the images have no column '{column}': choose source, finding, view or population.")
     values = run.division.test.set_index("image_id")[column].fillna("not stated")
     test = run.record.test()
-    rows = []
-    for name, part in test.groupby(test["image_id"].map(values)):
-        found = summary(part["label"].to_numpy(), part["probability"].to_numpy())
-        rows.append(
-            {column: name} | {key: found[key] for key in ("positives", "negatives", "sensitivity", "specificity")}
-        )
-    return pd.DataFrame(rows).astype({"sensitivity": float, "specificity": float})
+    shown = ["positives", "negatives", "sensitivity", "specificity"]
+    rows = [
+        {column: name, **summary(part["label"], part["probability"])}
+        for name, part in test.groupby(test["image_id"].map(values))
+    ]
+    return pd.DataFrame(rows)[[column, *shown]].astype(dict.fromkeys(shown[2:], float))
+
+
+def against_baseline(run: NewRun) -> pd.DataFrame:
+    """The network and the thumbnail baseline on the same test images: by, metric, value, low, high."""
+    rows = [
+        (who, name, found[name], found[f"{name}_low"], found[f"{name}_high"])
+        for who, found in (("network", run.record.metrics["test"]), ("8 x 8 thumbnails", run.baseline))
+        for name in ("sensitivity", "specificity", "bacc", "auroc")
+    ]
+    columns = ["by", "metric", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], float))
+
+
+def report_tables(run: NewRun) -> dict[str, pd.DataFrame]:
+    """Every table of the report by the name of its CSV file."""
+    return {
+        "check": run.check.table,
+        "division": run.division.counts(),
+        "left_out": run.division.left_out.value_counts("reason").rename("images").reset_index(),
+        "metrics": comparison_table(run.record).drop(columns="paper"),
+        "baseline": against_baseline(run),
+        "by_source": by_group(run),
+        "origin": association(gather(run.check.collection).images),
+        "checklist": checklist(run.record, run.check),
+        "provenance": provenance_table(run.record),
+    }
+
+
+def summary_sentence(run: NewRun) -> str:
+    """Two sentences: what the check found, and what the network reaches beside the baseline."""
+    errors, warnings = (int((run.check.table["verdict"] == name).sum()) for name in ("error", "warning"))
+    ours, theirs = run.record.metrics["test"], run.baseline
+    ahead = ours["auroc_low"] is not None and ours["auroc_low"] > theirs["auroc"]
+    return (
+        f"The check of the data found {count(errors, 'error')} and {count(warnings, 'warning')}. On the {ours['n']} test images "
+        f"the network reaches an AUROC of {estimate(ours['auroc'], ours['auroc_low'], ours['auroc_high'], 2)} and a baseline on "
+        f"8 x 8 thumbnails {theirs['auroc']:.2f}: the network is {'ahead' if ahead else 'not shown to be ahead'} of it."
+    )
+
+
+def output_folder(output: str | None, data: str) -> Path:
+    """The folder that the report goes to, or a new temporary one; ParameterError, before any work, where it may not."""
+    if output is None:
+        return Path(tempfile.mkdtemp(prefix="cxr-")) / "report"
+    folder, source = Path(output).expanduser(), Path(data).expanduser()
+    check_folder(folder, MARKER, source if source.exists() else None)
+    return folder
+
+
+def write_files(run: NewRun, found: dict[str, pd.DataFrame], folder: Path) -> pd.DataFrame:
+    """Write tables, metrics, history and predictions, config and weights into `folder`; returns its files: file, KiB.
+
+    `model.safetensors` is what `python -m cxrlib predict` takes. Only an earlier report is replaced.
+    """
+    record = run.record
+    with atomic_path(folder, MARKER) as part:
+        part.mkdir()
+        for name, table in (found | {"history": record.history, "predictions": record.predictions}).items():
+            table.to_csv(part / f"{name}.csv", index=False)
+        for name, value in {
+            "check": run.check.to_dict(),
+            "config": {"config": record.config.model_dump(), "inputs": dict(record.inputs)},
+            "record": {"metrics": record.metrics, "provenance": record.provenance},
+        }.items():
+            (part / f"{name}.json").write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_state(run.network, part / "model.safetensors", {"config": record.config.model_dump_json()})
+        mark(part)
+    sizes = {path.name: path.stat().st_size / 1024 for path in sorted(folder.iterdir())}
+    return pd.DataFrame({"file": list(sizes), "KiB": list(sizes.values())})
+
+
+def mark(folder: Path) -> None:
+    """Write the marker that lists the folder's files."""
+    files = sorted(path.name for path in folder.iterdir() if path.name != MARKER)
+    (folder / MARKER).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")

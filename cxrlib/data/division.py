@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxrlib.data.cohorts import disputed
-from cxrlib.data.editions import Edition, edition_of
+from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers.base import first_reason
 from cxrlib.errors import DataError
@@ -13,8 +13,6 @@ from cxrlib.protocols import Protocol
 
 TEST_FRACTION = 0.2
 PARTS = ("train", "valid", "test")
-
-__all__ = ["PARTS", "Division", "divide", "edition_of"]
 
 
 @dataclass(frozen=True)
@@ -44,41 +42,32 @@ def divide(
     with two labels, later repeats of a picture inside a part; and, where the protocol says test_overlap = removed,
     whatever shares a component with a later part. Raises DataError if a class has too few patients.
     """
-    images = edition.images
-    part = published_split(images)
-    published = {"train", "test"} <= set(part.dropna())
-    images = images.assign(part=part if published else None)
-    known = unusable.set_index("image_id")["reason"]
-    reasons = first_reason(
-        images.index,
-        [
-            *((images["image_id"].isin(known.index[known == text]), str(text)) for text in known.unique()),
-            (images["label"].isna(), "no label"),
-            (disputed(images), "its repeats state something else"),
-            (
-                images["part"].isna() if published else images["part"].isna() & False,
-                "in no part of the published split",
-            ),
-        ],
-    )
+    images = edition.images.assign(part=published_split(edition.images))
+    published = {"train", "test"} <= set(images["part"].dropna())
+    if not published:
+        images["part"] = "train"
+    reasons = images["image_id"].map(unusable.set_index("image_id")["reason"]).astype("string")
+    lasting = [
+        (images["label"].isna(), "no label"),
+        (disputed(images), "its repeats state something else"),
+        (images["part"].isna(), "in no part of the published split"),
+    ]
+    reasons = reasons.fillna(first_reason(images.index, lasting))
     lost = [images.assign(reason=reasons)[reasons.notna()]]
     images = images[reasons.isna()].reset_index(drop=True)
     if not published:
-        images["part"] = "train"
         images.loc[_held_out(images, TEST_FRACTION, rules.split, seed), "part"] = "test"
     if "valid" not in set(images["part"]):
         train = images[images["part"] == "train"]
         images.loc[train.index[_held_out(train, valid_fraction, rules.split, seed)], "part"] = "valid"
     parts: dict[str, pd.DataFrame] = {}
-    for name in reversed(PARTS):  # the test part keeps its images; what is linked to it leaves the earlier parts
+    for name in reversed(PARTS):  # the test part stays whole; what is linked to it leaves the earlier parts
         rows = images[images["part"] == name]
-        linked = pd.Series(False, index=rows.index)
-        if rules.test_overlap == "removed":
-            linked = rows["component"].isin({c for later in parts.values() for c in later["component"]})
+        linked = rows["component"].isin({c for later in parts.values() for c in later["component"]})
         reason = first_reason(
             rows.index,
             [
-                (linked, "shares a patient or picture with a later part"),
+                (linked & (rules.test_overlap == "removed"), "shares a patient or picture with a later part"),
                 (rows.duplicated("repeat"), "repeats a picture of its part"),
             ],
         )

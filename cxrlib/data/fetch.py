@@ -1,8 +1,8 @@
 """Downloads of what may be fetched openly: original files from public repositories, each checked.
 
-Every file is fetched from the public repository and commit that the package's manifest names, and stays only if
-its SHA-256 is the one pinned there. Files already there are not fetched again, so an interrupted fetch is
-resumed by the same command; the collection's table is written last, so that it is read only when whole.
+Every file comes from the repository and commit that the package's manifest names, and stays only if its SHA-256 is the
+one pinned there. Files already there are not fetched again, so the same command resumes an interrupted fetch; the
+collection's table is written last, so that it is read only when whole.
 
 Two layouts result. `cxr-open/images/<source>/<name>` with `manifest.csv`: the original files under their own
 suffix. The packaged form of that collection holds 288-pixel JPEGs instead; decoding the originals gives other
@@ -25,7 +25,7 @@ import requests
 from tqdm import tqdm
 
 from cxrlib.data import manifests
-from cxrlib.data.readers.catalogue import locate, publication, where_to_get
+from cxrlib.data.readers.base import locate, publication, where_to_get
 from cxrlib.data.readers.cxr_open import ORIGINALS
 from cxrlib.errors import DataError
 from cxrlib.paths import data_root
@@ -99,11 +99,10 @@ def fetch(
 ) -> Path:
     """Fetch a collection under the data root (or `root`); the folder it lies in.
 
-    Files that are there are checked and fetched again if their content is not the one pinned; a collection that
-    came from elsewhere (a table that `fetch` did not write) is left alone. `host` may name a mirror with the
-    same paths. With `accept_missing` the table is written although some files could not be fetched; the reader
-    then lists them. Raises DataError if a file cannot be fetched or has another content; after
-    `MAX_FAILURES` it stops.
+    A file that is there is fetched again if its content is not the one pinned; a collection from elsewhere (a table that
+    `fetch` did not write) is left alone. `host`: a mirror with the same paths. With `accept_missing` the table is written
+    although files are lacking; the reader then lists them. Raises DataError if a file cannot be fetched or has another
+    content; after `MAX_FAILURES` it stops.
     """
     todo = plan(name, root, host)
     if todo.foreign:
@@ -167,14 +166,11 @@ def _download(todo: Plan, jobs: int, retries: int, stop_early: bool) -> dict[str
         retry_if_failed=retries,
     )
     failures: dict[str, str] = {}
-    paths = [file.path for file in todo.files]
     pool = ThreadPoolExecutor(jobs)
     try:
-        answers = pool.map(lambda path: _fetch_one(store, path), paths)
-        quiet = not sys.stderr.isatty()
-        for path, reason in zip(
-            paths, tqdm(answers, todo.folder.name, len(paths), unit="file", disable=quiet), strict=True
-        ):
+        answers = pool.map(lambda path: _fetch_one(store, path), store.registry)
+        bar = tqdm(answers, todo.folder.name, len(todo.files), unit="file", disable=not sys.stderr.isatty())
+        for path, reason in zip(store.registry, bar, strict=True):
             if reason:
                 failures[path] = reason
             if stop_early and len(failures) >= MAX_FAILURES:

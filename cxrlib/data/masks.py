@@ -21,9 +21,7 @@ Masks = npt.NDArray[np.bool_]
 
 def has_mask(images: pd.DataFrame) -> pd.Series:
     """Whether an image's lungs are known, bool: a phantom's always, a radiograph's where its collection has a mask."""
-    known = [
-        path.startswith("phantom:") or _file(name, collection) is not None for path, name, collection in _keys(images)
-    ]
+    known = [path.startswith("phantom:") or _file(*where) is not None for path, *where in _keys(images)]
     return pd.Series(known, images.index, dtype=bool)
 
 
@@ -36,8 +34,8 @@ def lung_masks(images: pd.DataFrame, size: int) -> Masks:
     generated = images["path"].str.startswith("phantom:").to_numpy()
     if generated.any():
         found[generated] = phantom_masks(images.loc[generated, "path"].tolist(), size)[0]
-    for row, (_, name, collection) in enumerate(_keys(images)):
-        if generated[row]:
+    for row, (path, name, collection) in enumerate(_keys(images)):
+        if path.startswith("phantom:"):
             continue
         file = _file(name, collection)
         if file is None:

@@ -43,10 +43,9 @@ def _selection(edition: Edition, name: str, protocol: str, draw_seed: int) -> st
 
 def load_samples(store: ImageStore, rows: pd.DataFrame) -> tuple[Samples, pd.DataFrame]:
     """Samples of a cohort's rows; quarantined images are left out and listed."""
-    reasons = store.quarantined.set_index("image_id")["reason"]
-    bad = rows["image_id"].isin(reasons.index)
-    rows, lost = rows[~bad], rows.loc[bad, ["image_id"]]
-    lost = lost.assign(reason=lost["image_id"].map(reasons).to_numpy())
+    reasons = rows["image_id"].map(store.quarantined.set_index("image_id")["reason"])
+    lost = rows[["image_id"]].assign(reason=reasons)[reasons.notna()]
+    rows = rows[reasons.isna()]
     columns = [name for name in ("image_id", "source", "component", "overlap") if name in rows]
     table = rows[columns].assign(variant=0).reset_index(drop=True)
     labels = (rows["label"] == "covid").to_numpy().astype(np.int64)

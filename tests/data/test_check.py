@@ -10,7 +10,7 @@ import pytest
 from cxrlib.analysis.new_data.example import PLANTED, PROBLEMS, write_example
 from cxrlib.cli.main import main
 from cxrlib.data.check import CheckReport, check
-from cxrlib.data.check.association import association
+from cxrlib.data.check.verdicts import association
 from cxrlib.data.readers import own, read_data
 from cxrlib.errors import DataError, ParameterError
 
@@ -42,7 +42,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_clean_folder_yields_no_finding(clean: Path) -> None:
     report = check(own.read(clean))
     assert findings(report) == {}
-    assert report.clean
+    assert report.worst == "OK"
     assert report.table["verdict"].eq("OK").all()
     assert len(report.collection.images) == 40
 
@@ -137,17 +137,14 @@ def test_headers_and_labels_have_aliases(tmp_path: Path) -> None:
 
 
 def test_published_layouts_are_recognised(tmp_path: Path) -> None:
-    folder = write_example(tmp_path / "x" / "images", patients=12)
-    names = sorted(path.name for path in (folder / "images").glob("*.png"))
-    layout = tmp_path / "COVIDx"
-    for part, kept in (("train", names[::2]), ("test", names[1::2])):
-        (layout / part).mkdir(parents=True)
-        for name in kept:
-            (folder / "images" / name).rename(layout / part / name)
-        lines = [f"p{name[:3]} {name} {'COVID-19' if int(name[:3]) < 12 else 'pneumonia'} cohen" for name in kept]
-        (layout / f"{part}_COVIDx.txt").write_text("\n".join(lines) + "\n")
+    images = own.read(write_example(tmp_path / "x", patients=12)).images
+    layout = tmp_path / "COVIDX-Ray-5K"
+    for n, (path, label) in enumerate(zip(images["path"], images["label"], strict=True)):
+        folder = layout / ("train", "test")[n % 2] / label.replace("non_covid", "non")
+        folder.mkdir(parents=True, exist_ok=True)
+        Path(path).rename(folder / f"patient{n:05}.png")
     collection = read_data(layout)
-    assert collection.name == "COVIDx"
-    assert check(collection).clean
+    assert (collection.name, len(collection.images)) == ("covidx_ray_5k", len(images))
+    assert set(findings(check(collection))) == {"patients", "shortcuts"}, "its sources tell the label"
     with pytest.raises(ParameterError, match="unknown layout"):
         read_data(layout, layout="dicom")

@@ -247,7 +247,7 @@ def test_command_lists_fetches_and_instructs(
 ) -> None:
     assert main(["fetch", "--list"]) == 0
     listed = capsys.readouterr().out
-    assert listed.count("missing") == 6 and not server.asked
+    assert listed.count("missing") == 4 and not server.asked
     assert main(["fetch", "--host", server.url]) == 0
     printed = capsys.readouterr().out
     assert "fetching cxr-open: 3 files" in printed and "fetching covid-chestxray-dataset: 2 files" in printed

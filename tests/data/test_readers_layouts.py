@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from cxrlib.data.readers import CATALOGUE, READERS, Collection, catalogue_table, locate, read_collection, where_to_get
-from cxrlib.data.readers.base import population, views
-from cxrlib.data.readers.catalogue import publication
+from cxrlib.data.readers.base import population, publication, views
 from cxrlib.data.schema import validate_exclusions, validate_images
 from cxrlib.errors import DataError, ParameterError
 
@@ -178,139 +177,6 @@ def test_chexpert_needs_both_classes_and_both_tables(tmp_path: Path) -> None:
     (tmp_path / "valid.csv").unlink()
     with pytest.raises(DataError, match=r"there is no .*valid\.csv"):
         read_collection("CheXpert", tmp_path)
-
-
-# COVIDx
-
-
-def covidx(root: Path, train: str, test: str) -> Path:
-    root.mkdir(exist_ok=True)
-    (root / "train.txt").write_text(train)
-    (root / "test.txt").write_text(test)
-    touch(root, "train/a.jpg", "train/b b.png", "train/c.PNG", "test/d.jpeg")
-    return root
-
-
-LISTS = {
-    "version 1": ("2 a.jpg COVID-19\n8 b b.png viral\n10 c.PNG bacteria\n", "11 d.jpeg normal\n"),
-    "version 2": ("2 a.jpg COVID-19\n8 b b.png pneumonia\n10 c.PNG normal\n", "11 d.jpeg normal\n\n"),
-    "version 3": (
-        "2 a.jpg COVID-19 cohen\n8 b b.png pneumonia rsna\n10 c.PNG normal fig1\n",
-        "11 d.jpeg normal rsna\n",
-    ),
-    "binary": (
-        "2 a.jpg positive cohen\n8 b b.png negative rsna\n10 c.PNG negative rsna\n",
-        "11 d.jpeg negative rsna\n",
-    ),
-}
-
-
-@pytest.mark.parametrize("version", LISTS)
-def test_covidx_lists(tmp_path: Path, version: str) -> None:
-    collection = check(read_collection("COVIDx", covidx(tmp_path, *LISTS[version])), rows=4)
-    rows = by_name(collection)
-    assert rows["label"].value_counts().to_dict() == {"non_covid": 3, "covid": 1}
-    assert rows["split"].to_dict() == {"a.jpg": "train", "b b.png": "train", "c.PNG": "train", "d.jpeg": "test"}
-    assert pd.isna(rows.loc["d.jpeg", "healthy"]) if version == "binary" else rows.loc["d.jpeg", "healthy"]
-    with_source = version in ("version 3", "binary")
-    assert rows.loc["a.jpg", "patient_id"] == ("ieee8023:2" if with_source else "COVIDx:2")
-    assert rows.loc["a.jpg", "source"] == ("cohen" if with_source else "COVIDx")
-
-
-def test_covidx_leaves_out_missing_and_unnamed_files(tmp_path: Path) -> None:
-    train, test = LISTS["version 3"]
-    root = covidx(tmp_path, train + "12 gone.png COVID-19 fig1\n2 a.jpg COVID-19 cohen\n", test)
-    touch(root, "test/e.png")
-    collection = check(read_collection("COVIDx", root), rows=6, strangers=1)
-    assert reasons(collection) == {
-        "missing file": 1,
-        "repeats a file of an earlier row": 1,
-        "file that the table does not name": 1,
-    }
-
-
-@pytest.mark.parametrize("line", ["2 a.jpg", "2 a.jpg COVID", "patient,file,class", "2 a.jpg normal rsna more"])
-def test_covidx_refuses_a_line_it_cannot_read(tmp_path: Path, line: str) -> None:
-    with pytest.raises(DataError, match=r"line 2 of train\.txt is not 'patient file class"):
-        read_collection("COVIDx", covidx(tmp_path, f"2 a.jpg COVID-19\n{line}\n", "11 d.jpeg normal\n"))
-
-
-def test_covidx_refuses_two_lists_none_and_an_empty_class(tmp_path: Path) -> None:
-    root = covidx(tmp_path, "10 c.PNG normal\n", "11 d.jpeg normal\n")
-    with pytest.raises(DataError, match="no usable image of class COVID-19"):
-        read_collection("COVIDx", root)
-    (root / "train_COVIDx8B.txt").write_text("2 a.jpg positive cohen\n")
-    with pytest.raises(DataError, match=r"train\.txt and train_COVIDx8B\.txt: keep the one"):
-        read_collection("COVIDx", root)
-    for path in root.glob("t*.txt"):
-        path.unlink()
-    with pytest.raises(DataError, match=r"no train\*\.txt"):
-        read_collection("COVIDx", root)
-
-
-# ChestX-ray14
-
-NIH_HEADER = (
-    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
-    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
-)
-NIH_ROWS = (
-    "00000001_000.png,Cardiomegaly|Emphysema,0,1,{},M,PA,2682,2749,0.143,0.143\n"
-    "00000002_000.png,No Finding,0,2,{},F,AP,2500,2048,0.171,0.171\n"
-    "00000003_000.png,Hernia,0,3,{},F,PA,2500,2048,0.171,0.171\n"
-)
-
-
-def chestxray14(
-    root: Path, several: bool, name: str = "Data_Entry_2017.csv", ages: tuple[str, ...] = ("58", "7", "411")
-) -> Path:
-    root.mkdir(exist_ok=True)
-    (root / name).write_text(f"{NIH_HEADER}\n{NIH_ROWS.format(*ages)}")
-    first, second = ("images_001/images", "images_012/images") if several else ("images", "images")
-    touch(root, f"{first}/00000001_000.png", f"{second}/00000002_000.png", f"{second}/00009999_000.png")
-    return root
-
-
-@pytest.mark.parametrize("several", [False, True])
-def test_chestxray14(tmp_path: Path, several: bool) -> None:
-    root = chestxray14(tmp_path, several)
-    (root / "train_val_list.txt").write_text("00000001_000.png\n")
-    (root / "test_list.txt").write_text("00000002_000.png\n00000003_000.png")
-    collection = check(read_collection("ChestX-ray14", root), rows=3, strangers=1)
-    assert reasons(collection) == {"missing file": 1, "file that the table does not name": 1}
-    rows = collection.images.set_index("image_id")
-    assert rows.index.tolist() == ["ChestX-ray14/images/00000001_000.png", "ChestX-ray14/images/00000002_000.png"]
-    assert rows["healthy"].tolist() == [False, True]
-    assert rows["patient_id"].tolist() == ["nih:1", "nih:2"]
-    assert rows["population"].tolist() == ["adult", "paediatric"]
-    assert rows["split"].tolist() == ["train", "test"]
-    assert rows["original_width"].tolist() == [2682, 2500]
-
-
-def test_chestxray14_prefers_the_corrected_table_and_reads_units_of_age(tmp_path: Path) -> None:
-    root = chestxray14(tmp_path, several=False, ages=("058Y", "013M", "009D"))
-    assert read_collection("ChestX-ray14", root).images["population"].tolist() == ["adult", "paediatric"]
-    chestxray14(tmp_path, several=False, name="Data_Entry_2017_v2020.csv", ages=("58", "20", "30"))
-    collection = read_collection("ChestX-ray14", root)
-    assert collection.version == "Data_Entry_2017_v2020"
-    assert collection.images["population"].tolist() == ["adult", "adult"]
-
-
-def test_chestxray14_refuses(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no Data_Entry_2017\.csv.*nihcc\.app\.box\.com"):
-        read_collection("ChestX-ray14", tmp_path)
-    (tmp_path / "Data_Entry_2017.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no column Image Index"):
-        read_collection("ChestX-ray14", tmp_path)
-    (tmp_path / "Data_Entry_2017.csv").write_text("")
-    with pytest.raises(DataError, match="not a readable CSV"):
-        read_collection("ChestX-ray14", tmp_path)
-    (tmp_path / "Data_Entry_2017.csv").write_text(f"{NIH_HEADER}\n{NIH_ROWS}")
-    with pytest.raises(DataError, match="no folder images"):
-        read_collection("ChestX-ray14", tmp_path)
-    touch(tmp_path, "images/00000001_000.png")
-    with pytest.raises(DataError, match="class healthy"):
-        read_collection("ChestX-ray14", tmp_path)
 
 
 # All of them

@@ -29,11 +29,6 @@ class CheckReport:
         return max((verdict.verdict for verdict in self.verdicts), key=(OK, WARNING, ERROR).index)
 
     @property
-    def clean(self) -> bool:
-        """Whether every verdict is OK."""
-        return self.worst == OK
-
-    @property
     def by_name(self) -> Mapping[str, Verdict]:
         """The verdicts by the name of their check."""
         return {verdict.check: verdict for verdict in self.verdicts}
@@ -76,15 +71,10 @@ class CheckReport:
             "images": len(self.collection.images),
             "labels": self.labels.to_dict("records"),
             "left_out": self.left_out,
-            "clean": self.clean,
+            "clean": self.worst == OK,
             "checks": [
-                {
-                    "check": v.check,
-                    "verdict": v.verdict,
-                    "images": v.count,
-                    "what_to_do": v.sentence,
-                    "rows": v.rows.astype(object).where(v.rows.notna(), None).to_dict("records"),
-                }
+                {"check": v.check, "verdict": v.verdict, "images": v.count, "what_to_do": v.sentence}
+                | {"rows": v.rows.astype(object).where(v.rows.notna(), None).to_dict("records")}
                 for v in self.verdicts
             ],
         }

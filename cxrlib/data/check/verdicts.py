@@ -1,12 +1,19 @@
-"""The single checks: each looks at one thing and answers with a verdict and a sentence that says what to do."""
+"""The single checks: each looks at one thing and answers with a verdict and a sentence that says what to do.
+
+`association` measures how much of the label can be told without looking at the picture, from source, folder, format and
+size. A network can read all of these off the pixels (borders, sharpness, compression, markers), so a label that follows
+from them alone can be learned without a lung.
+"""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
+import numpy as np
 import pandas as pd
 
-from cxrlib.data.check.association import association
+from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
 from cxrlib.data.readers.base import MISSING, NOT_NAMED, NOT_UTF8, REPEATED, Collection
 
@@ -16,6 +23,10 @@ FEWEST = 10
 
 INFORMATIVE = 0.65
 """Balanced accuracy from which on an attribute that is no picture counts as telling the label."""
+
+FOLDS = 5
+LAYOUT_WORDS = {"non", "images"}.union(*own.LABELS.values(), *own.SPLITS.values())
+"""Names of folders that state the label or the split and are no property of the picture."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +75,11 @@ def labels(facts: Facts) -> Verdict:
     if read is not None:
         positive = "|".join(re.escape(value) for value in read.loc[read["label"] == "covid", "value"])
         negative = read.loc[read["label"] == "non_covid", "value"]
-        doubtful = negative[
-            negative.str.contains(positive, case=False)
-            & ~negative.str.contains(r"^(?:non?|not)\b|^non|negative", case=False)
-        ]
-        if len(doubtful):
-            named = ", ".join(f"'{value}'" for value in doubtful)
-            text.append(
-                f"counted as negative although the positive label is part of it: {named}. Rename what is positive."
-            )
+        negated = negative.str.contains(r"^(?:non?|not)\b|^non|negative", case=False)
+        doubtful = ", ".join(f"'{value}'" for value in negative[negative.str.contains(positive, case=False) & ~negated])
+        if doubtful:
+            why = "counted as negative although the positive label is part of it"
+            text.append(f"{why}: {doubtful}. Rename what is positive.")
     if not text:
         return Verdict("labels", OK, 0, "none found.")
     return Verdict("labels", WARNING, len(rows), " ".join(text), _columns(rows))
@@ -82,21 +89,17 @@ def patients(facts: Facts) -> Verdict:
     """Every image names its patient."""
     rows = facts.images[facts.images["patient_id"].isna()]
     if len(rows) == len(facts.images):
-        return Verdict(
-            "patients", ERROR, len(rows), "no image names its patient: add a column patient.", _columns(rows)
-        )
+        return _verdict("patients", ERROR, rows, "no image names its patient: add a column patient.")
     text = "images without a patient: {n}, each counted as a patient of its own. Fill the column in."
     return _verdict("patients", WARNING, rows, text)
 
 
 def unreadable(facts: Facts) -> Verdict:
     """Every file can be decoded and holds a picture."""
-    rows = facts.quarantined
-    reasons = ", ".join(f"{n} {reason}" for reason, n in rows["reason"].value_counts().items())
+    reasons = ", ".join(f"{n} {reason}" for reason, n in facts.quarantined["reason"].value_counts().items())
+    text = f"images that cannot serve: {reasons}. Replace or drop them."
     none = "none found; damage that still decodes, as in a garbled JPEG scan, is not recognised."
-    return _verdict(
-        "unreadable images", WARNING, rows, f"images that cannot serve: {reasons}. Replace or drop them.", none=none
-    )
+    return _verdict("unreadable images", WARNING, facts.quarantined, text, none=none)
 
 
 def exact_duplicates(facts: Facts) -> Verdict:
@@ -114,11 +117,8 @@ def near_duplicates(facts: Facts) -> Verdict:
     ends = pd.concat([pairs.set_index(end)["transform"] for end in ("first", "second")])
     change = images["image_id"].map(ends[~ends.index.duplicated()])
     rows = images.assign(change=change)[several].sort_values("repeat")
-    changed = (
-        f", {rows['change'].notna().sum()} of them mirrored, turned, inverted or cropped"
-        if rows["change"].any()
-        else ""
-    )
+    n = rows["change"].notna().sum()
+    changed = f", {n} of them mirrored, turned, inverted or cropped" if n else ""
     text = f"images that show the picture of another file: {{n}}{changed}. Look at them, and keep one of each."
     none = "none found; crops beyond 6 %, angles other than 90 degrees and several changes at once are not looked for."
     return _verdict("near-duplicates", WARNING, rows, text, "repeat", none)
@@ -143,10 +143,8 @@ def leakage(facts: Facts) -> Verdict:
     by_patient, by_picture = (
         int((rows["part"].groupby(rows[name]).transform("nunique") > 1).sum()) for name in ("patient_id", "repeat")
     )
-    text = (
-        f"images linked across the parts of the split: {{n}} ({by_patient} by their patient, {by_picture} by the "
-        "picture). Move each patient to one part."
-    )
+    links = f"({by_patient} by their patient, {by_picture} by the picture)"
+    text = f"images linked across the parts of the split: {{n}} {links}. Move each patient to one part."
     return _verdict("leakage", ERROR, rows, text, "component")
 
 
@@ -155,16 +153,62 @@ def shortcuts(facts: Facts) -> Verdict:
     table = association(facts.images)
     if table.empty:
         return Verdict("shortcuts", OK, 0, "too few patients to ask whether the origin tells the label.")
-    telling = table[(table["bacc"] >= INFORMATIVE) & (table["bacc"] > table["chance"])].sort_values(
-        "bacc", ascending=False
-    )
-    if telling.empty:
-        best = table.loc[table["bacc"].idxmax()]
+    ranked = table.sort_values("bacc", ascending=False, kind="stable")
+    named = [f"{row.attribute} {row.bacc:.2f}" for row in ranked.itertuples() if row.chance < row.bacc >= INFORMATIVE]
+    if not named:
+        best = ranked.iloc[0]
         text = f"no attribute tells the label: the best, {best['attribute']}, reaches a balanced accuracy of {best['bacc']:.2f}."
         return Verdict("shortcuts", OK, 0, text, table)
-    named = ", ".join(f"{row.attribute} {row.bacc:.2f}" for row in telling.itertuples())
-    text = f"the label can be told without the picture (balanced accuracy by {named}). Add images of both classes from each origin."
+    told = f"the label can be told without the picture (balanced accuracy by {', '.join(named)})"
+    text = f"{told}. Add images of both classes from each origin."
     return Verdict("shortcuts", WARNING, len(facts.images), text, table)
+
+
+def attributes(images: pd.DataFrame) -> pd.DataFrame:
+    """What each image shows of its origin, without its content: source, folder, format, size and view, as text.
+
+    Of the folder the parts that only state a label or a split are left out.
+    """
+
+    def folder(path: PurePath) -> str:
+        return "/".join(part for part in path.parts[1:-1] if re.sub(r"\s", "", part.lower()) not in LAYOUT_WORDS)
+
+    file = images["image_id"].map(PurePath)
+    known = {
+        "source": images["source"],
+        "folder": file.map(folder),
+        "format": file.map(lambda path: path.suffix.lower()),
+        "size": images["width"].astype("string") + " x " + images["height"].astype("string"),
+        "view": images["view"],
+    }
+    return pd.DataFrame({name: values.astype("string").fillna("unknown") for name, values in known.items()})
+
+
+def association(images: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Balanced accuracy with which each attribute alone tells the label of images it was not fitted on.
+
+    `images`: image table with `component`, `width` and `height`. The rule answers 'positive' where positives are more
+    frequent among an attribute's value than overall, both taken from the other folds of a cross-validation whose
+    folds share no component; a value not seen there counts as half right. Columns: attribute, values, images, bacc,
+    chance (99 % of uninformative attributes stay below). Empty where a class has fewer than two components.
+    """
+    names = ["attribute", "values", "images", "bacc", "chance"]
+    rows = images[images["label"].notna()].reset_index(drop=True)
+    y, group = (rows["label"] == "covid").to_numpy(), rows["component"].to_numpy()
+    folds = min(FOLDS, len(np.unique(group[y])), len(np.unique(group[~y])))
+    if folds < 2:
+        return pd.DataFrame(columns=names)
+    splits = grouped_folds(y, group, folds, seed)
+    chance = 0.5 + 2.326 * 0.25 * float(np.sqrt(1 / y.sum() + 1 / (~y).sum()))
+    found = []
+    for name, values in attributes(rows).items():
+        answer = np.zeros(len(rows))  # 1 positive, -1 negative, 0 undecided
+        for fit, held_out in splits:
+            excess = pd.Series(y[fit]).groupby(values.to_numpy()[fit]).mean() - y[fit].mean()
+            answer[held_out] = np.sign(values.iloc[held_out].map(excess).fillna(0).round(9))
+        right = (1 + answer * np.where(y, 1, -1)) / 2
+        found.append((name, values.nunique(), len(rows), (right[y].mean() + right[~y].mean()) / 2, chance))
+    return pd.DataFrame(found, columns=names)
 
 
 def _left_out(check: str, text: str, *reasons: str) -> Callable[[Facts], Verdict]:

@@ -1,30 +1,20 @@
 """Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
 A reader is a module (or object) with `NAME`, `TITLE` and `read(root) -> Collection`; `READERS` holds them by name and
-`catalogue.CATALOGUE` what their publishers say. `read_data` finds the reader that a folder is for.
+`CATALOGUE` what their publishers say. `read_data` finds the reader that a folder is for.
 """
 
 from pathlib import Path
 from typing import Protocol
 
-from cxrlib.data.readers import (
-    chestxray14,
-    chexpert,
-    covid_chestxray,
-    covidx,
-    covidx_ray_5k,
-    cxr_open,
-    own,
-    phantom,
-)  # fmt: skip
-from cxrlib.data.readers.base import Collection
-from cxrlib.data.readers.catalogue import CATALOGUE, Publication, catalogue_table, locate, problem, where_to_get
+import pandas as pd
+
+from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
+from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
 from cxrlib.errors import DataError, ParameterError
 
-__all__ = [
-    "CATALOGUE", "READERS", "Collection", "Publication", "Reader", "catalogue_table", "locate", "read_collection",
-    "read_data", "where_to_get",
-]  # fmt: skip
+__all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "catalogue_table", "locate", "read_collection",
+           "read_data", "where_to_get"]  # fmt: skip
 
 
 class Reader(Protocol):
@@ -38,7 +28,7 @@ class Reader(Protocol):
 
 
 READERS: dict[str, Reader] = {
-    reader.NAME: reader for reader in (covidx_ray_5k, covid_chestxray, chexpert, covidx, chestxray14, cxr_open, phantom)
+    reader.NAME: reader for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
 }
 """Readers by the name of their collection."""
 
@@ -78,7 +68,7 @@ def read_data(data: str | Path, layout: str | None = None, positive: str | None 
     if layout is not None:
         return read_collection(layout, path)
     refused: list[DataError] = []
-    for name in (name for name, entry in CATALOGUE.items() if next(path.glob(entry.marker), None) is not None):
+    for name in (name for name, entry in CATALOGUE.items() if any(path.glob(entry.marker))):
         try:
             return read_collection(name, path)
         except DataError as error:  # another layout's file name; the table of one's own is tried last
@@ -87,3 +77,11 @@ def read_data(data: str | Path, layout: str | None = None, positive: str | None 
         return own.read(path)
     except DataError as error:
         raise (refused or [error])[0] from None
+
+
+def catalogue_table() -> pd.DataFrame:
+    """The catalogue as a table, a row a collection, with whether it is at hand."""
+    columns = ("title", "publisher", "images", "licence", "access", "at hand", "url", "layout")
+    rows = [{**vars(entry), "at hand": locate(name) is not None} for name, entry in CATALOGUE.items()]
+    table = pd.DataFrame(rows).rename(columns={"name": "collection"})[["collection", *columns]]
+    return table.astype({"images": "Int64"})

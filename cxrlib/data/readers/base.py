@@ -1,14 +1,17 @@
-"""What the readers share: one collection, its table of images, and a reason for everything left out."""
+"""What the readers share: the catalogue of what publishers offer, one collection, a reason for everything left out."""
 
 import os
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.readers.catalogue import problem, publication
 from cxrlib.data.schema import IMAGE_TABLE, validate_exclusions, validate_images
+from cxrlib.errors import DataError, ParameterError
+from cxrlib.paths import data_root
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".dcm"})
 HEALTHY_FINDINGS = frozenset({"normal", "no finding"})
@@ -23,15 +26,80 @@ _VIEWS = {
     "lateral": "L", "ll": "L", "rl": "L", "axial": "Axial", "coronal": "Coronal",
 }  # fmt: skip
 _ADULT, _OLDEST = 18, 120  # years
+BOTH_LABELS = {"COVID-19": ("label", "covid"), "non-COVID": ("label", "non_covid")}
+"""For `collect`: neither class may be empty."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One collection as published.
+
+    `access`: what it takes to get it. `fetchable`: `python -m cxrlib fetch` can get it. `folders`: where it may lie
+    under the data root, the first that holds a file or folder matching `marker` counts. `layout`: what lies in it.
+    `citation`: keys of the bibliography, with commas. `images`: how many its publisher states (None: it changes).
+    """
+
+    name: str
+    title: str
+    publisher: str
+    url: str
+    licence: str
+    access: str
+    fetchable: bool
+    folders: tuple[str, ...]
+    marker: str
+    layout: str
+    citation: str
+    images: int | None = None
+
+
+CATALOGUE = {
+    name: Publication(name, **{**entry, "folders": tuple(entry["folders"])})
+    for name, entry in tomllib.loads((files(__package__) / "catalogue.toml").read_text(encoding="utf-8")).items()
+}
+"""The published collections by name, from `catalogue.toml`."""
+
+
+def publication(name: str) -> Publication:
+    """The entry of a collection; ParameterError for an unknown name or the built-in phantoms."""
+    if name == "phantom":
+        raise ParameterError("the phantoms are built in: they lie in no folder and need not be fetched.")
+    if name not in CATALOGUE:
+        raise ParameterError(f"unknown collection '{name}': choose one of {', '.join(CATALOGUE)}.")
+    return CATALOGUE[name]
+
+
+def where_to_get(name: str) -> str:
+    """Where to get a collection and how it must lie, as the second half of a sentence."""
+    if name == "phantom":
+        return "it is built in"
+    entry = publication(name)
+    place = f"under {data_root() / entry.folders[0]} ({entry.layout})"
+    if entry.fetchable:
+        return f"fetch it with `python -m cxrlib fetch {name}`, or lay it {place}"
+    return f"download it from {entry.url} ({entry.access}) and lay it {place}"
+
+
+def locate(name: str, root: Path | None = None) -> Path | None:
+    """Folder of a collection under the data root (or `root`), or None if it does not lie there."""
+    if name == "phantom":
+        return None
+    entry = publication(name)
+    places = ((root or data_root()) / folder for folder in entry.folders)
+    return next((place for place in places if place.is_dir() and any(place.glob(entry.marker))), None)
+
+
+def problem(name: str, text: str) -> DataError:
+    """The error for a collection that is missing or not as published: what is wrong, and where to get it."""
+    return DataError(f"{publication(name).title}: {text}; {where_to_get(name)}.")
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
     """One collection as read: `images` is a `schema.IMAGE_TABLE`, `excluded` a `schema.EXCLUSIONS`.
 
-    Rows of the publisher's table and image files that it does not name add up to the two. `version` states
-    which of the published versions this is, where there are several. `labels`: of a table of one's own, how each
-    value of its label was read (columns value, label, rows).
+    Rows of the publisher's table and image files that it does not name add up to the two. `version`: which of several
+    published versions. `labels`: how each value of a user's label was read (columns value, label, rows).
     """
 
     name: str
@@ -56,12 +124,11 @@ def collect(
 ) -> Collection:
     """A collection from its publisher's rows and the files on disk.
 
-    `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it
-    is not '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts.
-    Rows whose file is missing or was named before are left out too, and files under `folders` that no row
-    names; with `folders` None the table stands alone and no file is looked for. `elsewhere`: files known to be
-    there outside these folders; `ignore`: files inside them that are no part of the collection. `classes`: for
-    each class that must not be empty its (column, value). Raises DataError.
+    `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it is not
+    '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts. Left out too are
+    rows whose file is missing or was named before, and files under `folders` (None: no file is looked for) that no row
+    names. `elsewhere`: files known to be there outside these folders; `ignore`: files inside them that are no part of
+    the collection. `classes`: for each class that must not be empty its (column, value). Raises DataError.
     """
     if "image_id" not in rows:
         rows = rows.assign(image_id=f"{name}/" + rows["file"])
@@ -79,17 +146,10 @@ def collect(
     for what, (column, value) in classes.items():
         if not (images[column] == value).any():
             raise problem(name, f"no usable image of class {what} in {root}")
-    for column in IMAGE_TABLE.columns:
-        if column not in images:
-            images[column] = None
-    order = [*IMAGE_TABLE.columns, *(c for c in images if c not in IMAGE_TABLE.columns and c != "file")]
-    return Collection(
-        name=name,
-        title=title or publication(name).title,
-        images=validate_images(images[order]),
-        excluded=validate_exclusions(excluded[["image_id", "collection", "reason"]]),
-        version=version,
-    )
+    images = images.assign(**{column: None for column in IMAGE_TABLE.columns if column not in images})
+    images = images[[*IMAGE_TABLE.columns, *images.columns.difference([*IMAGE_TABLE.columns, "file"], sort=False)]]
+    left_out = validate_exclusions(excluded[["image_id", "collection", "reason"]])
+    return Collection(name, title or publication(name).title, validate_images(images), left_out, version)
 
 
 def first_reason(index: pd.Index, reasons: Iterable[tuple[pd.Series, str]]) -> pd.Series:
@@ -106,21 +166,14 @@ def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
         seen: set[str] = set()  # a link may lead back to a folder above it
         for place, inner, names in os.walk(root / folder, followlinks=True):
             seen.add(os.path.realpath(place))
-            inner[:] = sorted(
-                name
-                for name in inner
-                if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in seen
-            )
+            visible = sorted(name for name in inner if not name.startswith("."))
+            inner[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]
             inside = Path(place).relative_to(root)
             yield from ((inside / name).as_posix() for name in sorted(names) if not name.startswith("."))
 
 
-def read_table(name: str, path: Path, required: Iterable[str], rename: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """A publisher's CSV with every value as text, '' where it is blank, and names of columns stripped.
-
-    `rename` maps older names of columns to today's. Raises DataError if the file is missing, is no table or
-    lacks one of `required`.
-    """
+def read_table(name: str, path: Path, required: Iterable[str]) -> pd.DataFrame:
+    """A publisher's CSV, all text, '' where blank, names of columns stripped; DataError if unreadable or without `required`."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="replace")
     except FileNotFoundError:
@@ -128,12 +181,15 @@ def read_table(name: str, path: Path, required: Iterable[str], rename: Mapping[s
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise problem(name, f"{path} is not a readable CSV table ({error})".replace("\n", " ")) from error
     table.columns = table.columns.str.strip().str.lstrip("\ufeff")
-    table = table.rename(columns=dict(rename or {}))
-    lacking = [column for column in required if column not in table]
-    if lacking:
+    require_columns(name, path, table, required)
+    return table
+
+
+def require_columns(name: str, path: Path, table: pd.DataFrame, required: Iterable[str]) -> None:
+    """Raise DataError if a publisher's table lacks one of the `required` columns."""
+    if lacking := [column for column in required if column not in table]:
         found = ", ".join(table.columns[:12])
         raise problem(name, f"the header of {path} is unknown: no column {', '.join(lacking)} among {found}")
-    return table
 
 
 def blank_to_null(values: pd.Series) -> pd.Series:
@@ -147,10 +203,7 @@ def views(values: pd.Series) -> pd.Series:
 
 
 def population(ages: pd.Series) -> pd.Series:
-    """'adult' from 18 years, 'paediatric' below, 'unknown' where the age is blank, 0 or beyond 120.
-
-    Ages are text in years, or with a unit as in the first table of ChestX-ray14 ('058Y', '013M', '009D').
-    """
+    """'adult' from 18 years, 'paediatric' below, 'unknown' where blank, 0 or beyond 120; text in years, or '058Y', '013M', '009D'."""
     parts = ages.str.strip().str.extract(r"^(?P<number>\d+(?:\.\d+)?)(?P<unit>[YMD]?)$")
     years = pd.to_numeric(parts["number"]) / parts["unit"].map({"Y": 1, "": 1, "M": 12, "D": 365.25})
     known = years.gt(0) & years.le(_OLDEST)

@@ -1,12 +1,10 @@
 """CheXpert of the Stanford ML Group, in full or as `CheXpert-v1.0-small`: adults, before COVID-19."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.readers.base import Collection, collect, population, read_table, views
-from cxrlib.data.readers.catalogue import CATALOGUE, problem
+from cxrlib.data.readers.base import CATALOGUE, Collection, collect, population, problem, read_table, views
 
 NAME = "CheXpert"
 TITLE = CATALOGUE[NAME].title
@@ -29,23 +27,23 @@ def read(root: Path) -> Collection:
     parts = [read_table(NAME, root / f"{part}.csv", required).assign(source_split=part) for part in ("train", "valid")]
     table = pd.concat(parts, ignore_index=True)
     path = table["Path"].str.extract(r"^[^/]+/(?P<file>(?:train|valid)/(?P<patient>patient\d+)/.+)$")
-    if path["file"].isna().any():
-        wrong = table["Path"][path["file"].isna()].iloc[0]
-        raise problem(
-            NAME, f"the path '{wrong}' is not of the form <folder>/train/patient00001/study1/view1_frontal.jpg"
-        )
-    positive = {name: table[name].str.match(r"^1(\.0*)?$") for name in FINDINGS}
-    uncertain = {name: table[name].str.match(r"^-1(\.0*)?$") for name in FINDINGS}
+    for wrong in table["Path"][path["file"].isna()].head(1):
+        form = "<folder>/train/patient00001/study1/view1_frontal.jpg"
+        raise problem(NAME, f"the path '{wrong}' is not of the form {form}")
     sides = table["Frontal/Lateral"].str.strip()
-    if not sides.isin(["Frontal", "Lateral"]).all():
-        raise problem(NAME, f"the column Frontal/Lateral holds '{sides[~sides.isin(['Frontal', 'Lateral'])].iloc[0]}'")
+    for wrong in sides[~sides.isin(["Frontal", "Lateral"])].head(1):
+        raise problem(NAME, f"the column Frontal/Lateral holds '{wrong}'")
+    finding = pd.Series("", index=table.index)
+    for name in FINDINGS:
+        for pattern, text in ((r"^1(\.0*)?$", f"|{name}"), (r"^-1(\.0*)?$", f"|{name} (uncertain)")):
+            finding += table[name].str.match(pattern).map({True: text, False: ""})
     rows = pd.DataFrame(
         {
             "file": path["file"],
             "source": NAME,
             "label": "non_covid",
-            "finding": _join(positive, uncertain),
-            "healthy": positive["No Finding"],
+            "finding": finding.str.removeprefix("|").replace("", None),
+            "healthy": table["No Finding"].str.match(r"^1(\.0*)?$"),
             "patient_id": f"{NAME}:" + path["patient"],
             "view": views(table["AP/PA"]).where(sides == "Frontal", "L"),
             "modality": "X-ray",
@@ -55,20 +53,6 @@ def read(root: Path) -> Collection:
             "source_split": table["source_split"],
         }
     )
-    return collect(
-        NAME,
-        root,
-        rows,
-        reasons=[(sides == "Lateral", "lateral view")],
-        folders=("train", "valid"),
-        classes={"healthy": ("healthy", True), "diseased": ("healthy", False)},
-        version="small" if re.search("small", table["Path"].iloc[0].split("/")[0]) else "full resolution",
-    )
-
-
-def _join(positive: dict[str, pd.Series], uncertain: dict[str, pd.Series]) -> pd.Series:
-    text = pd.Series("", index=positive["No Finding"].index)
-    for name in FINDINGS:
-        text += positive[name].map({True: f"|{name}", False: ""})
-        text += uncertain[name].map({True: f"|{name} (uncertain)", False: ""})
-    return text.str.removeprefix("|").replace("", None)
+    classes = {"healthy": ("healthy", True), "diseased": ("healthy", False)}
+    version = "small" if "small" in table["Path"].iloc[0].split("/")[0] else "full resolution"
+    return collect(NAME, root, rows, [(sides == "Lateral", "lateral view")], ("train", "valid"), classes, version)

@@ -10,11 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data import manifests
-from cxrlib.data.readers.base import Collection, blank_to_null, collect, healthy, population, read_table, views
-from cxrlib.data.readers.catalogue import CATALOGUE, problem
+from cxrlib.data.readers import base
 
 NAME = "covid-chestxray-dataset"
-TITLE = CATALOGUE[NAME].title
+TITLE = base.CATALOGUE[NAME].title
 SOURCE = "ieee8023"
 NO_LICENCE = "not stated in metadata.csv (blank)"
 
@@ -23,7 +22,7 @@ _UNLABELLED = frozenset({"", "todo", "unknown"})
 _CT_VIEWS = frozenset({"ct", "axial", "coronal"})
 
 
-def read(root: Path) -> Collection:
+def read(root: Path) -> base.Collection:
     """Read the clone or the fetched folder at `root`: `metadata.csv`, `images/`, `volumes/`.
 
     Left out, with a reason: CT volumes, rows without a finding ('todo', 'Unknown'), missing files, rows that
@@ -31,40 +30,35 @@ def read(root: Path) -> Collection:
     an empty class.
     """
     table = read_metadata(root / "metadata.csv")
-    named = _of_open_edition()
+    known = manifests.cxr_open().query("source == @SOURCE and duplicate_group != ''")
+    groups = known.set_index(known["original_path"].str.rsplit("/", n=1).str[-1])["duplicate_group"]
     unsafe = table["filename"].str.contains(r"^/|\\|(?:^|/)\.\.(?:/|$)") | (table["filename"] == "")
     if unsafe.any():
-        raise problem(NAME, f"row {unsafe.idxmax() + 2} of metadata.csv names no file inside its folder")
-    finding = blank_to_null(table["finding"])
+        raise base.problem(NAME, f"row {unsafe.idxmax() + 2} of metadata.csv names no file inside its folder")
+    finding = base.blank_to_null(table["finding"])
     covid = table["finding"].str.contains("COVID-19", regex=False)
-    unlabelled = table["finding"].str.strip().str.lower().isin(_UNLABELLED)
     rows = pd.DataFrame(
         {
             "file": table["folder"] + "/" + table["filename"],
             "source": SOURCE,
             "label": covid.map({True: "covid", False: "non_covid"}),
             "finding": finding,
-            "healthy": healthy(finding),
-            "patient_id": f"{SOURCE}:" + blank_to_null(table["patientid"]),
-            "view": views(table["view"]),
+            "healthy": base.healthy(finding),
+            "patient_id": f"{SOURCE}:" + base.blank_to_null(table["patientid"]),
+            "view": base.views(table["view"]),
             "modality": table["modality"],
-            "population": population(table["age"]),
+            "population": base.population(table["age"]),
             "licence": table["license"].mask(table["license"].str.strip() == "", NO_LICENCE),
-            "duplicate_group": table["filename"].map(named),
+            "duplicate_group": table["filename"].map(groups),
         }
     )
-    return collect(
-        NAME,
-        root,
-        rows,
-        reasons=[
-            (table["folder"] == "volumes", "CT volume"),
-            (table["folder"] != "images", "in neither of the folders images and volumes"),
-            (unlabelled, "no finding stated"),
-        ],
-        folders=("images", "volumes"),
-        classes={"COVID-19": ("label", "covid"), "non-COVID": ("label", "non_covid")},
-        version=f"{len(table)} rows of metadata",
+    reasons = [
+        (table["folder"] == "volumes", "CT volume"),
+        (table["folder"] != "images", "in neither of the folders images and volumes"),
+        (table["finding"].str.strip().str.lower().isin(_UNLABELLED), "no finding stated"),
+    ]
+    return base.collect(
+        NAME, root, rows, reasons, ("images", "volumes"), base.BOTH_LABELS, f"{len(table)} rows of metadata"
     )
 
 
@@ -74,11 +68,9 @@ def read_metadata(path: Path) -> pd.DataFrame:
     The first states lack some: `folder` is then 'images', `modality` is CT where the view says so and X-ray
     elsewhere, `age` and `license` are ''. Raises DataError for an unknown header.
     """
-    table = read_table(NAME, path, ())
+    table = base.read_table(NAME, path, ())
     table.columns = table.columns.str.lower().str.replace(" ", "_")
-    lacking = [column for column in _REQUIRED if column not in table]
-    if lacking:
-        raise problem(NAME, f"the header of {path} is unknown: it has no column {', '.join(lacking)}")
+    base.require_columns(NAME, path, table, _REQUIRED)
     by_view = table["view"].str.strip().str.lower().isin(_CT_VIEWS).map({True: "CT", False: "X-ray"})
     modality = table["modality"].str.strip() if "modality" in table else by_view
     folder = table["folder"].str.strip() if "folder" in table else pd.Series("images", index=table.index)
@@ -102,9 +94,3 @@ def released_filter(table: pd.DataFrame) -> pd.DataFrame:
     covid = finding.str.contains("COVID-19", regex=False)
     taken = (covid | finding.str.contains("No Finding", regex=False)) & (table["folder"] == "images")
     return table.assign(label=covid.map({True: "covid", False: "non_covid"}))[taken]
-
-
-def _of_open_edition() -> pd.Series:
-    """Group of near-duplicates by name of the original file, for the files that the open edition also holds."""
-    known = manifests.cxr_open().query("source == @SOURCE and duplicate_group != ''")
-    return known.set_index(known["original_path"].str.rsplit("/", n=1).str[-1])["duplicate_group"]

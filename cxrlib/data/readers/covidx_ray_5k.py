@@ -10,32 +10,30 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data import manifests
-from cxrlib.data.readers.base import NOT_AN_IMAGE, Collection, collect, files_under, healthy, is_image, views
-from cxrlib.data.readers.catalogue import CATALOGUE, problem
+from cxrlib.data.readers import base
 
 NAME = "covidx_ray_5k"
-TITLE = CATALOGUE[NAME].title
+TITLE = base.CATALOGUE[NAME].title
 VERSIONS = {(31, 40): "first version (31 + 40 COVID-19 images)", (84, 100): "later version (84 + 100 COVID-19 images)"}
 """Published versions by their COVID-19 images for training and test; the paper used the first."""
 
+FOLDERS = ("train/covid", "train/non", "test/covid", "test/non")
 _COVID_LICENCE = "per image, as in covid-chestxray-dataset; not known for this file"
 _NON_COVID_LICENCE = "Stanford University Dataset Research Use Agreement (CheXpert)"
-_AUGMENTED = (
-    r"_original_.*_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.\w+$"  # as Augmentor names copies
-)
+_AUGMENTED = r"_original_.*_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.\w+$"  # as Augmentor names copies
 
 
-def read(root: Path) -> Collection:
+def read(root: Path) -> base.Collection:
     """Read the folder `root` that holds `train` and `test`.
 
     Left out, with a reason: the publisher's own augmented copies, files that are no images, folders that are
     neither `covid` nor `non`. `version` states which published version the counts are of.
     Raises DataError if one of the four folders is missing or empty.
     """
-    for folder in ("train/covid", "train/non", "test/covid", "test/non"):
+    for folder in FOLDERS:
         if not (root / folder).is_dir():
-            raise problem(NAME, f"there is no folder {root / folder}")
-    file = pd.Series(list(files_under(root, ("train", "test"))), dtype=str)
+            raise base.problem(NAME, f"there is no folder {root / folder}")
+    file = pd.Series(list(base.files_under(root, ("train", "test"))), dtype=str)
     parts = file.str.split("/")
     split, kind, depth = parts.str[0], parts.str[1], parts.str.len()
     covid = kind == "covid"
@@ -50,9 +48,9 @@ def read(root: Path) -> Collection:
             "source": covid.map({True: "ieee8023", False: "CheXpert"}),
             "label": covid.map({True: "covid", False: "non_covid"}),
             "finding": finding,
-            "healthy": healthy(finding),
+            "healthy": base.healthy(finding),
             "patient_id": known["patient_id"].where(covid, chexpert),
-            "view": views(known["view"]),
+            "view": base.views(known["view"]),
             "modality": "X-ray",
             "population": known["population"].fillna("unknown").where(covid, "adult"),
             "licence": known["licence"].fillna(_COVID_LICENCE).where(covid, _NON_COVID_LICENCE),
@@ -61,24 +59,19 @@ def read(root: Path) -> Collection:
         }
     )
     augmented = file.str.contains(_AUGMENTED)
-    collection = collect(
-        NAME,
-        root,
-        rows,
-        reasons=[
-            (~is_image(file), NOT_AN_IMAGE),
-            (~kind.isin(["covid", "non"]) | (depth < 3), "neither in a folder covid nor in one named non"),
-            (augmented, "augmented copy made by the publisher"),
-        ],
-        folders=("train", "test"),
-        classes={},
-        version=_version(file[~augmented & is_image(file)]),
-    )
-    present = set(zip(collection.images["split"], collection.images["label"], strict=True))
-    for part in ("train", "test"):
-        for label, folder in (("covid", "covid"), ("non_covid", "non")):
-            if (part, label) not in present:
-                raise problem(NAME, f"no usable image in {root / part / folder}")
+    reasons = [
+        (~base.is_image(file), base.NOT_AN_IMAGE),
+        (~kind.isin(["covid", "non"]) | (depth < 3), "neither in a folder covid nor in one named non"),
+        (augmented, "augmented copy made by the publisher"),
+    ]
+    version = _version(file[~augmented & base.is_image(file)])
+    collection = base.collect(NAME, root, rows, reasons, ("train", "test"), {}, version)
+    present = {
+        f"{part}/{label.removesuffix('_covid')}" for part, label in collection.images[["split", "label"]].to_numpy()
+    }
+    for folder in FOLDERS:
+        if folder not in present:
+            raise base.problem(NAME, f"no usable image in {root / folder}")
     return collection
 
 

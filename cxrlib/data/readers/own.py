@@ -5,6 +5,7 @@ clean. `COLUMNS` declares the names that are understood, `LABELS` the values of 
 that a value is not known. Upper and lower case are alike everywhere but in the names of files.
 """
 
+import io
 import os
 import re
 import warnings
@@ -14,17 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.readers.base import (
-    MISSING,
-    Collection,
-    blank_to_null,
-    collect,
-    files_under,
-    healthy,
-    population,
-    utf8,
-    views,
-)
+from cxrlib.data.readers import base
 from cxrlib.errors import DataError
 from cxrlib.paths import data_root
 from cxrlib.storage import file_digest
@@ -75,19 +66,18 @@ def locate() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def read(root: Path, positive: str | None = None) -> Collection:
+def read(root: Path, positive: str | None = None) -> base.Collection:
     """The collection in `root`: a folder with images and one table, or that table itself.
 
-    Tables are separated by comma, semicolon or tab. Files are relative to the table, or absolute. `positive` names
-    the value of the label that counts as the positive class, every other known value being negative; without it
-    the values must be among `LABELS`. `Collection.labels` states how each value was read. Patients are compared
-    without case, and 7001.0 is 7001. A published validation part stands in the column `source_split`. Left out,
-    with a reason: missing files, rows that repeat a file, files that no row names. Raises DataError for a missing,
-    empty or unreadable table, an unknown or ambiguous header, an unknown label or split.
+    Tables are separated by comma, semicolon or tab; files are relative to the table, or absolute. `positive` names the
+    value of the label that counts as positive, every other known one being negative; without it the values must be among
+    `LABELS`. Patients are compared without case, and 7001.0 is 7001. A published validation part stands in the column
+    `source_split`. Left out, with a reason: missing files, rows that repeat a file, files that no row names. Raises
+    DataError for a missing, empty or unreadable table, an unknown or ambiguous header, an unknown label or split.
     """
     table, rows = _read_table(root)
     root = table.parent.absolute()
-    on_disk = {name for name in files_under(root, [""]) if utf8(name) == name}
+    on_disk = {name for name in base.files_under(root, [""]) if base.utf8(name) == name}
     file = rows["file"].str.replace("\\", "/").str.removeprefix("./").str.removeprefix(f"{root.as_posix()}/")
     file = file.where(file.isin(on_disk) | ~("images/" + file).isin(on_disk), "images/" + file)
     elsewhere = {name for name in set(file) - on_disk if name and os.path.isfile(root / name)}
@@ -105,18 +95,18 @@ def read(root: Path, positive: str | None = None) -> Collection:
             "source": source,
             "label": label,
             "finding": finding,
-            "healthy": healthy(finding),
+            "healthy": base.healthy(finding),
             "patient_id": source + ":" + _patients(rows),
-            "view": views(_column(rows, "view").fillna("")),
+            "view": base.views(_column(rows, "view").fillna("")),
             "modality": _column(rows, "modality").str.lower().map(_MODALITIES).fillna("unknown"),
-            "population": population(_column(rows, "age").fillna("")),
+            "population": base.population(_column(rows, "age").fillna("")),
             "licence": _column(rows, "licence").fillna("not stated"),
             "split": part.where(part != "valid"),
             "source_split": part,
         }
     )
-    reasons = [(file == "", "row without a file"), (~present, MISSING), (disputed, CONTRADICTED)]
-    collection = collect(
+    reasons = [(file == "", "row without a file"), (~present, base.MISSING), (disputed, CONTRADICTED)]
+    collection = base.collect(
         NAME, root, found, reasons, [""], {}, table.name, title=TITLE, elsewhere=elsewhere, ignore=[table.name]
     )
     with ThreadPoolExecutor() as pool:
@@ -129,16 +119,11 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
     """Path of the table and its rows as stripped text, columns named as in `COLUMNS`."""
     path = root if root.is_file() else _find_table(root)
     try:
-        text = path.read_bytes()
-        encoding = "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig" if _is_utf8(text) else "cp1252"
-        header = (text.decode(encoding, "replace").splitlines() or [""])[0]
-        separator = max(",;\t", key=header.count)
+        text = _decoded(path.read_bytes())
+        separator = max(",;\t", key=text.partition("\n")[0].count)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more values than the header has
-            table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, index_col=False, encoding=encoding,
-                encoding_errors="replace",
-            )  # fmt: skip
+            table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path} is not a readable CSV table ({error}).".replace("\n", " ")) from error
     roles: dict[str, list[str]] = {}
@@ -146,12 +131,9 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
         header = re.sub(r"[\s-]+", "_", name.strip().lower())
         for role in (role for role, known in COLUMNS.items() if header in known):
             roles.setdefault(role, []).append(name)
-    for role in ("file", "label"):
-        if role not in roles:
-            raise DataError(
-                f"{path} has no column for the {role}: name it {' or '.join(COLUMNS[role][:3])} "
-                f"(there are {', '.join(list(table)[:12])})."
-            )
+    for role in (role for role in ("file", "label") if role not in roles):
+        there = f"(there are {', '.join(list(table)[:12])})"
+        raise DataError(f"{path} has no column for the {role}: name it {' or '.join(COLUMNS[role][:3])} {there}.")
     for role, names in roles.items():
         if len(names) > 1:
             raise DataError(f"{path} has several columns for the {role} ({', '.join(names)}): keep one of them.")
@@ -161,21 +143,20 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
     return path, table.fillna("").apply(lambda column: column.str.strip())
 
 
-def _is_utf8(text: bytes) -> bool:
+def _decoded(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace")
     try:
-        text.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return False
-    return True
+        return content.decode("cp1252", "replace")
 
 
 def _find_table(root: Path) -> Path:
     if not root.is_dir():
         raise DataError(f"there is no folder {root}: give a folder with images and a CSV table.")
-    for name in TABLES:
-        if (root / name).is_file():
-            return root / name
-    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
+    named = [root / name for name in TABLES if (root / name).is_file()]
+    found = named[:1] or sorted(path for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv"))
     if len(found) != 1:
         what = f"{len(found)} CSV files, none named {' or '.join(TABLES)}" if found else "no CSV table"
         raise DataError(f"{root} holds {what}: put one images.csv there with the columns file, label and patient.")
@@ -228,7 +209,7 @@ def _column(rows: pd.DataFrame, name: str) -> pd.Series:
     """A column with blanks as null; all null where the table has none."""
     if name not in rows:
         return pd.Series(None, index=rows.index, dtype="string")
-    return blank_to_null(rows[name]).astype("string")
+    return base.blank_to_null(rows[name]).astype("string")
 
 
 def _digest(path: str) -> str | None:

@@ -27,10 +27,10 @@ def within_source(
 ) -> dict[str, Any]:
     """AUROC over the pairs of a positive and a negative of the same source, a tie counting one half.
 
-    labels: [N], 0 or 1; scores: float [N], logits for instance, or [N, S] of S training seeds, whose AUROCs are averaged;
-    sources: [N], names; groups: [N], the patient or component of each image. Only sources with both classes take part.
-    Returns `KEYS` as plain numbers: value with its 95 % interval by a bootstrap over components, and over seeds where there
-    are several (None where no source has both classes), the images compared and the number of sources.
+    labels: [N], 0 or 1; scores: float [N], or [N, S] of S training seeds, whose AUROCs are averaged; sources: [N], names;
+    groups: [N], the patient or component of each image. Only sources with both classes take part. Returns `KEYS` as plain
+    numbers: value with its 95 % interval by a bootstrap over components and seeds (None where no source has both classes),
+    the images compared and the number of sources.
     """
     y, x, source, group = _checked(labels, scores, sources, groups)
     mixed = [name for name in np.unique(source) if 0 < y[source == name].sum() < (source == name).sum()]
@@ -67,23 +67,14 @@ def source_among_negatives(
     return _found(of_covid[~y], x[~y], group[~y], weighted_auroc, len(np.unique(source[y])), draws, seed)
 
 
-def overall(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, groups: npt.ArrayLike, draws: int = 1000, seed: int = 0
-) -> dict[str, Any]:
-    """AUROC over all pairs, whatever their sources: arguments and result as in `within_source`, to set beside it."""
-    return within_source(labels, scores, np.zeros(len(np.asarray(labels)), np.int64), groups, draws, seed)
-
-
 def _found(
     y: Bools, x: Floats, group: npt.NDArray[Any], statistic: Statistic, sources: int, draws: int, seed: int
 ) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(KEYS)
-    found |= {"positives": int(y.sum()), "negatives": int((~y).sum()), "sources": sources}
-    if not y.any() or y.all():
-        return found
-    values = over_runs(y, x, group, {"value": statistic}, draws, seed)["value"]
-    named = zip(("value", "low", "high"), values, strict=True)
-    return found | {name: float(value) if np.isfinite(value) else None for name, value in named}
+    values = (np.nan,) * 3
+    if y.any() and not y.all():
+        values = over_runs(y, x, group, {"value": statistic}, draws, seed)["value"]
+    numbers = (float(value) if np.isfinite(value) else None for value in values)
+    return dict(zip(KEYS, (*numbers, int(y.sum()), int((~y).sum()), sources), strict=True))
 
 
 def _checked(

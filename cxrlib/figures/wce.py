@@ -29,14 +29,10 @@ EQUATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, str]] = {
 
 
 def equation_curves(points: int = 241, reach: float = 8.0) -> pd.DataFrame:
-    """Each unweighted loss of one positive image over its log-odds: loss, log_odds, probability, value, gradient.
-
-    The gradient is that of the value by the log-odds, by automatic differentiation in float64.
-    """
+    """Each unweighted loss of one positive image over its log-odds: loss, log_odds, probability, value, gradient (by them)."""
     z = np.linspace(-reach, reach, points)
-    return pd.concat(
-        [_curve(loss, z, 1).assign(loss=name) for name, (loss, *_) in EQUATIONS.items()], ignore_index=True
-    )
+    parts = [_curve(loss, z, 1).assign(loss=name) for name, (loss, *_) in EQUATIONS.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def plot_equation_curves(curves: pd.DataFrame) -> Figure:
@@ -103,18 +99,14 @@ def stability_table(odds: Sequence[float] = (4, 20, 100)) -> pd.DataFrame:
         row = {"log-odds": float(size), "exact": float(np.logaddexp(0.0, size))}
         for name, way in ways.items():
             z = torch.tensor([float(size)], requires_grad=True)
-            loss = way(z)
-            (gradient,) = torch.autograd.grad(loss, z)
-            row |= {f"{name}: loss": loss.item(), f"{name}: gradient": gradient.item()}
+            row[f"{name}: loss"] = (loss := way(z)).item()
+            row[f"{name}: gradient"] = torch.autograd.grad(loss, z)[0].item()
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def balance_table() -> pd.DataFrame:
-    """For the paper's training sets (Table I): the beta that would give both classes equal weight, beside 0.75.
-
-    One row a training set, with the share of the total weight that the positives hold at beta = 1 and at 0.75.
-    """
+    """The paper's training sets (Table I): the beta that would balance them, and the positives' share of the weight at 1 and 0.75."""
     cohorts = table_1()
     table = cohorts[cohorts["test_covid"].notna()][["cohort", "train_covid", "train_non_covid"]].reset_index(drop=True)
     positives, negatives = table["train_covid"], table["train_non_covid"]
@@ -135,27 +127,23 @@ def printed_effect() -> pd.DataFrame:
 
 def plot_overlapping(table: pd.DataFrame, problem: GaussianProblem = OVERLAPPING) -> Figure:
     """Left: the two classes with each fitted boundary; right: the threshold on eta beside 1 / (1 + beta)."""
-    colours = _beta_colours(table["beta"].tolist())
+    colours, betas = _beta_colours(table["beta"].tolist()), table["beta"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
-    x = np.linspace(-4, 4, 401)
-    for positive, name in ((True, "covid"), (False, "non_covid")):
-        density, label = problem.density(x, positive), "positive" if positive else "negative"
-        left.fill_between(x, density, color=CLASS_COLOURS[name], alpha=0.25)
-        left.plot(x, density, color=CLASS_COLOURS[name], label=label)
+    x, beta = np.linspace(-4, 4, 401), np.geomspace(betas.min(), betas.max(), 200)
+    for positive, name, label in ((True, "covid", "positive"), (False, "non_covid", "negative")):
+        left.fill_between(x, problem.density(x, positive), color=CLASS_COLOURS[name], alpha=0.25)
+        left.plot(x, problem.density(x, positive), color=CLASS_COLOURS[name], label=label)
     for row in table.itertuples():
         left.axvline(row.fitted_boundary, color=colours[row.beta], linestyle="--" if row.beta == 1 else "-", lw=1.5)
     left.set(xlabel="x", ylabel="density times prevalence", ylim=(0, None))
-    left.legend()
-    beta = np.geomspace(table["beta"].min(), table["beta"].max(), 200)
     right.plot(beta, 1 / (1 + beta), color="black", label="1 / (1 + β)")
-    points = [colours[b] for b in table["beta"]]
-    right.scatter(table["beta"], table["fitted_threshold"], c=points, zorder=3, label="population")
-    right.scatter(table["beta"], table["sample_threshold"], marker="x", color=PALETTE["grey"], zorder=3, label="sample")
-    right.set_xscale("log")
-    right.set_xticks(table["beta"], [f"{b:g}" for b in table["beta"]], minor=False)
+    right.scatter(betas, table["fitted_threshold"], c=[colours[b] for b in betas], zorder=3, label="population")
+    right.scatter(betas, table["sample_threshold"], marker="x", color=PALETTE["grey"], zorder=3, label="sample")
+    right.set(xlabel="β", ylabel="posterior at the fitted boundary", xscale="log", ylim=(0, 1))
+    right.set_xticks(betas, [f"{b:g}" for b in betas])
     right.minorticks_off()
-    right.set(xlabel="β", ylabel="posterior at the fitted boundary", ylim=(0, 1))
-    right.legend()
+    for axis in (left, right):
+        axis.legend()
     return figure
 
 

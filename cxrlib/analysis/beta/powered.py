@@ -39,12 +39,11 @@ class Powered:
     """The study's frames, empty where nothing is recorded.
 
     runs (`RUNS`): a row a run and metric. effects (`EFFECTS`): a row a protocol, weight and metric, the mean difference from
-    the run without a weight of the same draw and seed, at 1/2. Beside `METRICS`: "moved", the difference in bACC from that
-    run with its threshold at 1 / (1 + beta); "changed", the share of test images on which the two disagree; "excess", how far
-    that is beyond two runs without a weight at that threshold; "shift", the mean difference of the log-odds over log beta.
-    These four only where the loss without a weight is cross-entropy.
-    noise: what 95 % of the differences between two runs without a weight that differ in their seed alone stay within (of
-    "changed": their mean).
+    the run without a weight of the same draw and seed, at 1/2. Beside `METRICS`, where the loss without a weight is
+    cross-entropy: "moved", the difference in bACC from that run with its threshold at 1 / (1 + beta); "changed", the share of
+    test images on which the two disagree; "excess", how far that is beyond two runs without a weight at that threshold;
+    "shift", the mean difference of the log-odds over log beta. noise: what 95 % of the differences between two runs without
+    a weight that differ in their seed alone stay within (of "changed": their mean).
     """
 
     runs: pd.DataFrame
@@ -132,9 +131,8 @@ class _Tests:
         frames = [self.frames[record.key] for record in pair]
         one, other = (moved(frame["logit"], beta) > 0 for frame, beta in zip(frames, betas, strict=True))
         y, weights = frames[0]["label"].to_numpy() == 1, self.boot.images(frames[0]["component"])
-        return weighted_bacc(y, one, weights) - weighted_bacc(y, other, weights), weights @ (
-            one != other
-        ) / weights.sum(axis=1)
+        changed = weights @ (one != other) / weights.sum(axis=1)
+        return weighted_bacc(y, one, weights) - weighted_bacc(y, other, weights), changed
 
     def effects(self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair]) -> list[dict[str, Any]]:
         """The rows of one weight; `again`: pairs without a weight that differ in their seed."""
@@ -152,11 +150,11 @@ class _Tests:
                 excess = interval_of(self.boot.mean(values["changed"]) - disagree)
                 noise["changed"] = disagree[0]
                 rows.append({"metric": "excess", **dict(zip(ESTIMATE, excess, strict=True))})
-            gaps = [
-                np.mean(self.frames[a.key]["logit"].to_numpy(np.float64) - self.frames[b.key]["logit"])
-                for a, b in pairs
-            ]
-            rows.append({"metric": "shift", "difference": float(np.mean(gaps) / np.log(beta))})
+            logits = {
+                record.key: self.frames[record.key]["logit"].to_numpy(np.float64) for pair in pairs for record in pair
+            }
+            shift = np.mean([(logits[a.key] - logits[b.key]).mean() for a, b in pairs]) / np.log(beta)
+            rows.append({"metric": "shift", "difference": float(shift)})
         estimates = []
         for metric, of_runs in values.items():
             found = dict(zip(ESTIMATE, interval_of(self.boot.mean(of_runs)), strict=True))
@@ -180,7 +178,7 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
     if "moved" not in rows:
         return f"No run with a weight is recorded beside plain cross-entropy under protocol {protocol}: nothing is said on networks."
     gain, changed = rows["moved"], rows["changed"]
-    most = gain.loc[gain["difference"].abs().idxmax()]
+    most, pairs = gain.loc[gain["difference"].abs().idxmax()], int(gain["pairs"].max())
     text = (
         f"In {count(int(gain['pairs'].sum()), 'pair')} of networks that differ in β alone (SqueezeNet, protocol {protocol}), "
         f"training with β instead of moving the threshold to 1/(1+β) changed balanced accuracy by "
@@ -190,19 +188,23 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
         f"where two runs without a weight that differ in their seed alone stay within ±{gain['noise'].mean():.3f} and "
         f"disagree on {percent(changed['noise'].mean())}"
     )
-    if len(gain) * 2.0 ** (1 - gain["pairs"].max()) > 0.05:
-        return f"{text}: {count(int(gain['pairs'].max()), 'pair')} a weight are too few for any difference to be distinguishable."
-    clear = gain[gain["p_holm"] <= 0.05]
-    if len(clear):
-        told = [f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}" for r in clear.itertuples()]
-        return f"{text}: training with β was {listed(told)} (sign flips over seeds, Holm's correction)."
-    beyond = rows["excess"][rows["excess"]["difference_low"] > 0]["beta"].tolist() if "excess" in rows else []
-    if beyond:
-        return (
-            f"{text}: at β = {listed(beyond)} it changed more classes than training again does, and at no weight is the "
-            f"balanced accuracy distinguishable from that of the moved threshold."
+    beyond = rows["excess"].query("difference_low > 0")["beta"].tolist() if "excess" in rows else []
+    clear = [
+        f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}"
+        for r in gain[gain["p_holm"] <= 0.05].itertuples()
+    ]
+    if len(gain) * 2.0 ** (1 - pairs) > 0.05:
+        verdict = f"{count(pairs, 'pair')} a weight are too few for any difference to be distinguishable"
+    elif clear:
+        verdict = f"training with β was {listed(clear)} (sign flips over seeds, Holm's correction)"
+    elif beyond:
+        verdict = (
+            f"at β = {listed(beyond)} it changed more classes than training again does, and at no weight is the balanced "
+            f"accuracy distinguishable from that of the moved threshold"
         )
-    return f"{text}: training with β is not distinguishable from moving the threshold and training again."
+    else:
+        verdict = "training with β is not distinguishable from moving the threshold and training again"
+    return f"{text}: {verdict}."
 
 
 def ranking_sentence(study: Powered) -> str:

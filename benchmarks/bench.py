@@ -17,7 +17,7 @@ from cxrlib.config import MODELS, RunConfig
 from cxrlib.data.editions import load_edition
 from cxrlib.data.samples import RunSamples, Samples
 from cxrlib.images.store import open_store
-from cxrlib.losses.criterion import build_loss
+from cxrlib.losses.alternatives import build_loss
 from cxrlib.networks.classifier import build_network
 from cxrlib.records.provenance import Stopwatch, machine
 from cxrlib.training import train as training

@@ -1,10 +1,11 @@
-"""The alternatives to a weight: focal, class-balanced, LDAM and logit-adjusted losses, and re-sampling.
+"""The alternatives to a weight: focal, class-balanced, LDAM and logit-adjusted losses, re-sampling; any loss by name.
 
 Every loss takes logits float [B, C] or binary log-odds [B] and integer targets [B]; `counts` holds the training
-images of each class, class 0 (non-COVID) first. `losses.criterion.build_loss` gives any of them by name.
+images of each class, class 0 (non-COVID) first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from cxrlib.errors import ParameterError
-from cxrlib.losses.weighted import Reduction, cross_entropy, reduce, weighted_cross_entropy
+from cxrlib.losses.weighted import (
+    Reduction,
+    class_weights,
+    cross_entropy,
+    linear_probability_loss,
+    reduce,
+    weighted_cross_entropy,
+)  # fmt: skip
 
 
 def focal_loss(
@@ -115,3 +123,35 @@ def _counts(counts: Sequence[int]) -> Tensor:
             f"counts = {list(counts)} is not allowed: give at least one image for each of the classes."
         )
     return n
+
+
+ALTERNATIVES: dict[str, Callable[..., Tensor]] = {
+    "focal": focal_loss,
+    "class_balanced": class_balanced_loss,
+    "ldam": ldam_loss,
+    "logit_adjusted": logit_adjusted_loss,
+}
+"""The alternatives to a weight, by the name that a config's `loss` gives them."""
+
+
+def build_loss(
+    loss: str, beta: float | None, loss_without_beta: str, counts: Sequence[int] = ()
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss that a run minimises, a function of logits and targets.
+
+    `loss` "wce" (and "resampled", which changes the batches instead): Eq. (4) where `beta` is given, else
+    `loss_without_beta`, "cross_entropy" for Eq. (3) or "linear" for the released code's. Else one of `ALTERNATIVES`,
+    for a training set with `counts` images of each class: focal with gamma 2 and no alpha, class-balanced with beta
+    0.9999, LDAM with largest margin 0.5 and scale 1 (a plain linear head), logit-adjusted with tau 1. Raises
+    ParameterError for another name or a beta that is not positive and finite.
+    """
+    if loss in ALTERNATIVES:
+        return partial(ALTERNATIVES[loss], **({} if loss == "focal" else {"counts": tuple(counts)}))
+    if loss not in ("wce", "resampled"):
+        raise ParameterError(f"unknown loss '{loss}': choose one of wce, resampled, {', '.join(ALTERNATIVES)}.")
+    if beta is not None:
+        class_weights(beta)
+        return partial(weighted_cross_entropy, beta=float(beta))
+    if loss_without_beta not in ("cross_entropy", "linear"):
+        raise ParameterError(f"unknown loss_without_beta '{loss_without_beta}': choose cross_entropy or linear.")
+    return linear_probability_loss if loss_without_beta == "linear" else cross_entropy

@@ -1,5 +1,6 @@
 """The study's networks: a trunk (ResNet-50, SqueezeNet 1.1, ACNN or VGG-19) under a head; see `networks.heads`."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import torch
@@ -11,16 +12,12 @@ from cxrlib.networks.acnn import ACNN
 from cxrlib.networks.heads import build_head, default_head
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-KERAS_BATCH_NORM = (0.01, 1e-3)  # 1 - Keras's momentum of 0.99, and its epsilon
+KERAS_BATCH_NORM = (0.01, 1e-3)  # the new batch's share, 1 - Keras's momentum of 0.99, and its epsilon
 
 
 def _resnet50_trunk() -> nn.Module:
-    network = resnet50(weights=None)
-    names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    trunk = nn.Sequential()
-    for name in names:
-        trunk.add_module(name, getattr(network, name))
-    return trunk
+    layers = dict(resnet50(weights=None).named_children())
+    return nn.Sequential(OrderedDict((name, layers[name]) for name in layers if name not in ("avgpool", "fc")))
 
 
 TRUNKS: dict[str, Callable[[], nn.Module]] = {
@@ -92,25 +89,19 @@ def build_network(
             raise WeightsError(f"the weights do not fit the trunk of {model}: {problem}.")
         trunk.load_state_dict(trunk_state, strict=True)
     network = Classifier(trunk, top, normalise)
-    if batch_norm == "keras":
-        set_batch_norm(network, *KERAS_BATCH_NORM)
-    return network
-
-
-def set_batch_norm(network: nn.Module, momentum: float, epsilon: float) -> None:
-    """Give every batch normalisation of `network` a momentum (torch's sense: the new batch's share) and an epsilon."""
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.momentum, layer.eps = momentum, epsilon
+        if batch_norm == "keras" and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.momentum, layer.eps = KERAS_BATCH_NORM
+    return network
 
 
 def misfit(trunk: nn.Module, state: Mapping[str, Tensor]) -> str:
     """What keeps `state` from being a state of `trunk`, in a few words; empty where it fits."""
-    own = trunk.state_dict()
+    needed = trunk.state_dict()
     kinds = {
-        "missing": [name for name in own if name not in state],
-        "unknown": [name for name in state if name not in own],
-        "of another shape": [name for name in own if name in state and own[name].shape != state[name].shape],
+        "missing": [name for name in needed if name not in state],
+        "unknown": [name for name in state if name not in needed],
+        "of another shape": [name for name in needed if name in state and needed[name].shape != state[name].shape],
     }
     found = [f"{len(names)} tensors are {kind}, the first '{names[0]}'" for kind, names in kinds.items() if names]
     return "; ".join(found)

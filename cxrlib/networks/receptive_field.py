@@ -1,8 +1,6 @@
-"""Which input pixels a feature sees: computed from the layers, and found by differentiation.
+"""Which input pixels a feature sees: computed from the layers, and found by differentiation; the two must agree.
 
-The two must agree: `receptive_field` follows the geometry of kernels, strides, paddings and rates through a
-network's graph; `support` asks automatic differentiation which inputs the centre of the feature map
-depends on. `effective_field` then says how much each of them counts.
+`effective_field` then says how much each of them counts.
 """
 
 import copy
@@ -40,7 +38,6 @@ def receptive_field(trunk: nn.Module) -> Field:
     Raises ValueError for a layer that mixes all positions (a dense layer, global pooling) or is not known.
     """
     graph = fx.symbolic_trace(trunk)
-    layers = dict(graph.named_modules())
     fields: dict[fx.Node, Field] = {}
     for node in graph.graph.nodes:
         if node.op == "placeholder":
@@ -49,7 +46,7 @@ def receptive_field(trunk: nn.Module) -> Field:
         if not (node.op in ("call_module", "output") or node.target in _JOINS):
             raise ValueError(f"no receptive field is known for the operation '{node.name}'")
         field = reduce(Field.joined, (fields[source] for source in node.all_input_nodes))
-        fields[node] = _through(layers[node.target], field) if node.op == "call_module" else field
+        fields[node] = _through(graph.get_submodule(node.target), field) if node.op == "call_module" else field
     return field
 
 
@@ -71,9 +68,8 @@ def support(trunk: nn.Module, size: int) -> Tensor:
     BatchNorm are left out and pooling takes the mean, so that none is blocked. What then has a gradient is
     what the geometry lets through.
     """
-    opened = _open(copy.deepcopy(trunk)).double()
     image = torch.ones(1, 3, size, size, dtype=torch.float64)
-    return _centre_gradient(opened, image)[0] > 0
+    return _centre_gradient(_open(copy.deepcopy(trunk)).double(), image)[0] > 0
 
 
 def effective_field(trunk: nn.Module, size: int, draws: int = 4, seed: int = 0) -> Tensor:
@@ -109,8 +105,7 @@ def _open(module: nn.Module) -> nn.Module:
         if isinstance(child, nn.BatchNorm2d | nn.ReLU | nn.Dropout):
             setattr(module, name, nn.Identity())
         elif isinstance(child, nn.MaxPool2d):
-            pool = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode)
-            setattr(module, name, pool)
+            setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
         elif isinstance(child, nn.Conv2d):
             nn.init.constant_(child.weight, 1 / child.weight[0].numel())
             if child.bias is not None:

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -123,19 +123,12 @@ def read_analysis(name: str) -> pd.DataFrame:
 
 def differences(analysis: Analysis, edition: Edition) -> str:
     """What differs between the committed table and one computed now, in one sentence; empty where nothing does."""
-    committed, now = read_analysis(analysis.name), analysis.compute(edition)
-    if list(committed) != list(now) or len(committed) != len(now):
-        return f"{len(now)} rows of {list(now)} instead of {len(committed)} of {list(committed)}"
-    for column in committed:
-        one, other = committed[column], now[column].reset_index(drop=True)
-        if all(map(pd.api.types.is_numeric_dtype, (one, other))):
-            numbers = one.astype(float), other.astype(float)
-            close = np.isclose(*numbers, rtol=analysis.tolerance, atol=analysis.tolerance, equal_nan=True)
-        else:
-            close = (one.astype(str) == other.astype(str)).to_numpy()
-        if not close.all():
-            row = int(np.flatnonzero(~close)[0])
-            return f"column {column}, row {row}: {other.iloc[row]} instead of {one.iloc[row]}"
+    text = analysis.compute(edition).to_csv(index=False)
+    now, close = pd.read_csv(StringIO(text)), analysis.tolerance
+    try:
+        pd.testing.assert_frame_equal(now, read_analysis(analysis.name), check_dtype=False, rtol=close, atol=close)
+    except AssertionError as error:
+        return " ".join(str(error).replace("[left]", "now").replace("[right]", "committed").split())
     return ""
 
 

@@ -21,8 +21,8 @@ from cxrlib.storage import digest
 _PACKAGES = ("torch", "torchvision", "fastai", "numpy", "pandas", "scikit-learn", "scipy", "safetensors", "pillow")
 _TRAINING_MODULES = (
     "data/samples", "images/augmentation", "images/decoding", "images/equalisation", "losses/alternatives",
-    "losses/criterion", "losses/weighted", "networks/acnn", "networks/classifier", "networks/heads", "training/callbacks",
-    "training/loaders", "training/runs", "training/segmentation", "training/train",
+    "losses/weighted", "networks/acnn", "networks/classifier", "networks/heads", "training/callbacks", "training/loaders",
+    "training/runs", "training/segmentation", "training/train",
 )  # fmt: skip
 
 EQUIVALENT: dict[str, str] = {}

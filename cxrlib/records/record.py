@@ -6,8 +6,8 @@ found (`sha256sum -c SHA256SUMS` finds it too). The key names a run for people a
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -117,30 +117,46 @@ def checkpoint_path(key: str) -> Path:
 def save_record(record: Record, root: Path | None = None) -> Path:
     """Write `record` in one step, list its digest, and return its folder; an old record of the same run is replaced."""
     folder = (root or runs_root(record.config)) / record.key
-    with _listing(folder.parent):
-        with atomic_path(folder, marker="record.json") as part:
-            part.mkdir()
-            record.history.to_csv(part / "history.csv", index=False, float_format="%.8g")
-            record.predictions.to_parquet(part / "predictions.parquet", index=False, compression="zstd")
-            stored = {
-                "format": FORMAT,
-                "config": record.config.model_dump(),
-                "inputs": dict(record.inputs),
-                "metrics": record.metrics,
-                "provenance": record.provenance,
-                "files": {name: file_digest(part / name) for name in FILES},
-            }
-            (part / "record.json").write_text(json.dumps(stored, indent=1, sort_keys=True, allow_nan=False) + "\n")
-        _list(folder)
+    with _listing(folder), atomic_path(folder, marker="record.json") as part:
+        part.mkdir()
+        record.history.to_csv(part / "history.csv", index=False, float_format="%.8g")
+        record.predictions.to_parquet(part / "predictions.parquet", index=False, compression="zstd")
+        stored = {
+            "format": FORMAT,
+            "config": record.config.model_dump(),
+            "inputs": dict(record.inputs),
+            "metrics": record.metrics,
+            "provenance": record.provenance,
+            "files": {name: file_digest(part / name) for name in FILES},
+        }
+        (part / "record.json").write_text(json.dumps(stored, indent=1, sort_keys=True, allow_nan=False) + "\n")
     return folder
 
 
 def adopt_record(source: Path, root: Path) -> None:
     """Move the folder of a record that was verified elsewhere to `root`, as it is, and list its digest there."""
     root.mkdir(parents=True, exist_ok=True)
-    with _listing(root):
+    with _listing(root / source.name):
         source.rename(root / source.name)
-        _list(root / source.name)
+
+
+@contextmanager
+def _listing(folder: Path) -> Iterator[None]:
+    """While a record's folder is written, hold the lock on all beside it; then name its digest in their listing."""
+    with lock(cache_root() / "locks" / digest(str(folder.parent))[:16]):
+        yield
+        sums = _sums(folder.parent) | {folder.name: file_digest(folder / "record.json")}
+        with atomic_path(folder.parent / SUMS) as part:
+            part.write_text("".join(f"{sha}  {key}/record.json\n" for key, sha in sorted(sums.items())))
+
+
+def _sums(root: Path) -> dict[str, str]:
+    """The listed SHA-256 of each record's `record.json`, by key."""
+    path = root / SUMS
+    if not path.is_file():
+        return {}
+    pairs = (line.split("  ", 1) for line in path.read_text().splitlines() if "  " in line)
+    return {name.removesuffix("/record.json"): sha for sha, name in pairs}
 
 
 def load_record(folder: Path) -> Record:
@@ -148,46 +164,45 @@ def load_record(folder: Path) -> Record:
 
     Raises RecordError that names the record and says what is wrong.
     """
-    listed = _sums(folder.parent).get(folder.name)
     try:
-        found = file_digest(folder / "record.json")
-    except OSError as error:
-        raise _damaged(folder, f"record.json cannot be read, {error.strerror}") from error
-    if listed is None:
-        raise _damaged(folder, f"it is not listed in {SUMS}")
-    if found != listed:
-        raise _damaged(folder, f"record.json is not the one listed in {SUMS}")
-    return _load(folder, found)
+        found, listed = file_digest(folder / "record.json"), _sums(folder.parent).get(folder.name)
+        if found != listed:
+            raise RecordError(
+                f"record.json is not the one listed in {SUMS}" if listed else f"it is not listed in {SUMS}"
+            )
+        return _load(folder, found)
+    except (CxrError, OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, RecordError):
+            reason = str(error)
+        elif isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"record.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        elif isinstance(error, OSError) and error.filename:
+            reason = f"{Path(error.filename).name} cannot be read, {error.strerror}"
+        remedy = "restore it from version control, or run it again"
+        raise RecordError(f"record {folder.name} is set aside: {reason}; {remedy}.") from error
 
 
 @lru_cache(maxsize=2048)
 def _load(folder: Path, sha256: str) -> Record:
     """The record whose record.json has this digest; read once a process."""
-    try:
-        stored = _File.model_validate_json((folder / "record.json").read_bytes())
-        for name in FILES:
-            if file_digest(folder / name) != stored.files.get(name):
-                raise _damaged(folder, f"{name} is not the file that was recorded")
-        config = checked(RunConfig, stored.config)
-        predictions = pd.read_parquet(folder / "predictions.parquet")
-        history = pd.read_csv(folder / "history.csv")
-        record = Record(config, stored.inputs, stored.metrics, predictions, history, stored.provenance)
-        if record.key != folder.name:
-            raise _damaged(folder, f"it holds another run's config or inputs ({record.key})")
-        seen = cache_root() / "verified" / f"{sha256[:32]}-{code_digest(Path(evaluate.__file__))}"
-        if not seen.is_file():  # the same bytes were checked by the same rules before
-            evaluate.check_predictions(predictions)
-            evaluate.check_history(history, stored.provenance)
-            evaluate.check_metrics(predictions, stored.metrics)
-            seen.parent.mkdir(parents=True, exist_ok=True)
-            seen.touch()
-    except RecordError as error:
-        raise error if folder.name in str(error) else _damaged(folder, str(error)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _damaged(folder, f"record.json: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OSError, ValueError, KeyError, TypeError, CxrError) as error:
-        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+    stored = _File.model_validate_json((folder / "record.json").read_bytes())
+    for name in FILES:
+        if file_digest(folder / name) != stored.files.get(name):
+            raise RecordError(f"{name} is not the file that was recorded")
+    predictions, history = pd.read_parquet(folder / FILES[1]), pd.read_csv(folder / FILES[0])
+    config = checked(RunConfig, stored.config)
+    record = Record(config, stored.inputs, stored.metrics, predictions, history, stored.provenance)
+    if record.key != folder.name:
+        raise RecordError(f"it holds another run's config or inputs ({record.key})")
+    seen = cache_root() / "verified" / f"{sha256[:32]}-{code_digest(Path(evaluate.__file__))}"
+    if not seen.is_file():  # the same bytes were checked by the same rules before
+        evaluate.check_predictions(predictions)
+        evaluate.check_history(history, stored.provenance)
+        evaluate.check_metrics(predictions, stored.metrics)
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.touch()
     return record
 
 
@@ -201,14 +216,16 @@ def read_records(root: Path | None = None) -> tuple[list[Record], list[str]]:
     """Every record under `root` (default `results/runs`), sorted by key, and a sentence for each that was set aside."""
     root = root or results_root() / "runs"
     records, aside = [], []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith(".")):
+    found = {path.name for path in root.glob("[!.]*") if path.is_dir()}
+    for key in sorted(found):
         try:
-            records.append(load_record(folder))
+            records.append(load_record(root / key))
         except RecordError as error:
             aside.append(str(error))
-    for key in sorted(set(_sums(root)) - {path.name for path in root.glob("*")}):
-        aside.append(f"record {key} is listed in {SUMS} but missing: restore its folder, or run it again.")
-    return records, aside
+    lost = sorted(_sums(root).keys() - found)
+    return records, aside + [
+        f"record {key} is listed in {SUMS} but missing: restore its folder, or run it again." for key in lost
+    ]
 
 
 def select(records: Iterable[Record], **wanted: Any) -> list[Record]:
@@ -234,30 +251,3 @@ def records_table(records: Iterable[Record]) -> pd.DataFrame:
         for record in records
     ]
     return pd.DataFrame(rows)
-
-
-def _listing(root: Path) -> AbstractContextManager[object]:
-    """The lock under which the records of a folder and their listing change together."""
-    return lock(cache_root() / "locks" / digest(str(root))[:16])
-
-
-def _list(folder: Path) -> None:
-    """Name the digest of a record in the listing beside it; the caller holds `_listing`."""
-    sums = _sums(folder.parent) | {folder.name: file_digest(folder / "record.json")}
-    with atomic_path(folder.parent / SUMS) as part:
-        part.write_text("".join(f"{sha}  {key}/record.json\n" for key, sha in sorted(sums.items())))
-
-
-def _sums(root: Path) -> dict[str, str]:
-    """The listed SHA-256 of each record's `record.json`, by key."""
-    path = root / SUMS
-    if not path.is_file():
-        return {}
-    pairs = (line.split("  ", 1) for line in path.read_text().splitlines() if "  " in line)
-    return {name.removesuffix("/record.json"): sha for sha, name in pairs}
-
-
-def _damaged(folder: Path, reason: str) -> RecordError:
-    return RecordError(
-        f"record {folder.name} is set aside: {reason}; restore it from version control, or run it again."
-    )

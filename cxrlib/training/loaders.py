@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class ArrayLoader(DataLoader):
         return len(self._sizes())
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
-        order = self.get_idxs()
+        order = self.order(self.epoch)
         self.epoch += 1
         self._place()
         for index in order.to(self.images.device).split(self._sizes()):
@@ -73,25 +72,10 @@ class ArrayLoader(DataLoader):
             return torch.multinomial(self.weights, self.n, replacement=True, generator=generator)
         return torch.randperm(self.n, generator=generator)
 
-    def get_idxs(self) -> torch.Tensor:
-        """Order of the coming epoch; fastai reads it, or replaces it, to put predictions in order."""
-        return self.order(self.epoch)
-
     def one_batch(self) -> tuple[torch.Tensor, ...]:
         """The first batch of the coming epoch, without beginning it."""
         self._place()
-        return self._batch(self.get_idxs()[: self._sizes()[0]].to(self.images.device))
-
-    def new(self, dataset: Any = None, cls: Any = None, **changes: Any) -> "ArrayLoader":
-        """A loader of the same images at epoch 0 with some arguments changed, as fastai's `get_preds` asks for."""
-        known = {"bs", "shuffle", "seed", "device", "transforms", "get_idxs"}
-        incomplete = changes.pop("drop_last", False)  # fastai names it even where it is False
-        if dataset is not None or incomplete or not known.issuperset(changes):
-            raise TypeError(f"only {', '.join(sorted(known))} of an ArrayLoader can be changed.")
-        twin = copy(self)
-        for name, value in {"epoch": 0, **changes}.items():
-            setattr(twin, name, value)
-        return twin
+        return self._batch(self.order(self.epoch)[: self._sizes()[0]].to(self.images.device))
 
     def _sizes(self) -> list[int]:
         whole, rest = divmod(self.n, self.bs)

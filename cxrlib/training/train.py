@@ -18,8 +18,7 @@ from torch import nn
 
 from cxrlib.config import RunConfig
 from cxrlib.data.samples import RunSamples, Samples
-from cxrlib.losses.alternatives import balancing_chances
-from cxrlib.losses.criterion import build_loss
+from cxrlib.losses.alternatives import balancing_chances, build_loss
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.heads import PooledLinear
 from cxrlib.records.provenance import Stopwatch
@@ -44,11 +43,11 @@ def train(
     config: RunConfig,
     samples: RunSamples,
     trunk_state: Mapping[str, torch.Tensor] | None = None,
-    loss: nn.Module | None = None,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> Trained:
     """Train one network as `config` says (section VI.B of the paper) and return it with the weights its protocol keeps.
 
-    `trunk_state`: initial weights of the trunk, random where None. `loss`: a module of logits [B, 2] and labels [B] in
+    `trunk_state`: initial weights of the trunk, random where None. `loss`: a function of logits [B, 2] and labels [B] in
     place of the config's. Under `recipe = deepcovid` the trunk is frozen, so its features are computed once and the head
     alone is trained on them.
     """
@@ -136,7 +135,9 @@ def _optimiser(config: RunConfig) -> tuple[Any, Callable[[int], float]]:
     return adam, lambda epoch: config.learning_rate * config.lr_decay**epoch
 
 
-def _state_duration(model: nn.Module, loss: nn.Module, batches: ArrayLoader, valid: ArrayLoader, epochs: int) -> None:
+def _state_duration(
+    model: nn.Module, loss: Callable[..., torch.Tensor], batches: ArrayLoader, valid: ArrayLoader, epochs: int
+) -> None:
     """Say on standard error how long the training takes at most, from a few steps of a copy of the network."""
     with torch.random.fork_rng(devices=[]):
         trial, (images, labels) = copy.deepcopy(model).train(), batches.one_batch()

@@ -10,7 +10,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from cxrlib.errors import ParameterError
 from cxrlib.losses import alternatives as imbalance
-from cxrlib.losses.criterion import ALTERNATIVES, build_loss
+from cxrlib.losses.alternatives import ALTERNATIVES, build_loss
 from cxrlib.losses.weighted import cross_entropy, weighted_cross_entropy
 
 COUNTS = [900, 100]
@@ -92,17 +92,14 @@ def test_balanced_draws_equal_a_weight_in_expectation(batch):
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
-def test_modules_are_what_fastai_asks_for(batch, name):
+def test_each_has_a_gradient_and_a_value_an_image(batch, name):
     z, y = batch
     loss = build_loss(name, None, "cross_entropy", COUNTS)
     logits = _two(z).requires_grad_()
     value = loss(logits, y)
     value.backward()
     assert logits.grad is not None and logits.grad.abs().sum() > 0
-    loss.reduction = "none"
-    assert loss(logits, y).shape == y.shape and loss(logits, y).mean().item() == pytest.approx(value.item())
-    assert torch.equal(loss.decodes(logits), (z > 0).long())
-    torch.testing.assert_close(loss.activation(logits).sum(1), torch.ones_like(z))
+    assert loss(logits, y, reduction="none").mean().item() == pytest.approx(value.item())
 
 
 @pytest.mark.parametrize(

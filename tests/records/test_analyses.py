@@ -78,4 +78,4 @@ def test_a_number_beyond_the_tolerance_is_a_difference(analysis, monkeypatch):
     off = analyses.Analysis(
         "made_up", lambda edition: pd.DataFrame({"who": ["a", "b"], "value": [0.34, float("nan")]}), 1e-3
     )
-    assert analyses.differences(off, _Edition()) == "column value, row 0: 0.34 instead of 0.333333333"
+    assert 'column name="value"' in analyses.differences(off, _Edition())

@@ -74,19 +74,6 @@ def test_the_order_is_independent_of_global_generators_and_of_one_batch() -> Non
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_new_changes_only_what_it_is_told() -> None:
-    images, labels = numbered(50)
-    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7)
-    first = order_of(loader)
-    twin = loader.new()
-    assert order_of(twin) == first
-    plain = loader.new(shuffle=False, bs=10)
-    assert order_of(plain) == list(range(50))
-    assert len(plain) == 5
-    with pytest.raises(TypeError, match="can be changed"):
-        loader.new(num_workers=4)
-
-
 def test_prediction_batches_carry_images_only() -> None:
     images, _ = numbered(33)
     loader = ArrayLoader(images, None, 16)
@@ -137,21 +124,6 @@ def test_a_learner_fits_and_repeats_itself(augmentation: str) -> None:
     assert np.isfinite(first).all()
     assert first == tiny_fit(augmentation)
     assert first != tiny_fit(augmentation, seed=4)
-
-
-def test_a_learner_s_own_predictions_are_in_order() -> None:
-    images, labels = numbered(40)
-    loaders = make_loaders((images, labels), (images, labels), 16, "cpu", 0)
-    assert loaders.n_inp == 1
-    assert loaders.one_batch()[0].shape == (16, 1, 4, 4)
-    learner = Learner(loaders, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), loss_func=nn.CrossEntropyLoss())
-    with learner.no_bar():
-        predictions, targets = learner.get_preds()
-        shuffled = learner.get_preds(dl=loaders.train.new(shuffle=True))
-    assert targets.tolist() == shuffled[1].tolist() == labels.tolist()
-    torch.testing.assert_close(shuffled[0], predictions)
-    expected = learner.model(torch.tensor(images[:, None] / 255.0, dtype=torch.float32))
-    torch.testing.assert_close(predictions, expected)
 
 
 def test_light_augmentation_changes_the_training_images_alone() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError, ParameterError, RecordError
-from cxrlib.losses.criterion import ALTERNATIVES
+from cxrlib.losses.alternatives import ALTERNATIVES
 from cxrlib.networks.classifier import build_network
 from cxrlib.records.record import checkpoint_path, load_record, read_records, run_folder
 from cxrlib.training import runs

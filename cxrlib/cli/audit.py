@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the audit and print it; 0 if nothing is impossible, 1 if something is."""
+    from cxrlib.analysis.audit.columns import check_sums, read_counts
     from cxrlib.analysis.audit.report import audit  # statsmodels: `--help` need not wait for it
-    from cxrlib.analysis.audit.sums import check_sums, read_counts
     from cxrlib.analysis.audit.table import read_table
 
     if args.sums:

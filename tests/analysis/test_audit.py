@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from cxrlib.analysis.audit import EXAMPLE, audit, read_table
 from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE
+from cxrlib.analysis.audit.columns import check_sums, read_counts
 from cxrlib.analysis.audit.lattice import Ints, meet, search_sizes, strips
 from cxrlib.analysis.audit.quantities import QUANTITIES, recognise
 from cxrlib.analysis.audit.report import Report
-from cxrlib.analysis.audit.sums import check_sums, read_counts
 from cxrlib.analysis.audit.table import Figure, Row, parse_figure, table_from_cells
 from cxrlib.cli import audit as command
 from cxrlib.errors import DataError, ParameterError

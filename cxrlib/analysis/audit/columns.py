@@ -1,15 +1,20 @@
-"""What the columns hold: definitions tried over all rows at once, and the formula and reference row behind a gain."""
+"""Rules over all rows: what the columns hold, the formula and reference row behind a gain, and rows that are sums of others."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
+from pathlib import Path
 
 import pandas as pd
 
 from cxrlib.analysis.audit.lattice import Range, meet, strips
 from cxrlib.analysis.audit.quantities import QUANTITIES
-from cxrlib.analysis.audit.table import Row, Table
+from cxrlib.analysis.audit.table import Row, Table, parse_figure, read_cells
+from cxrlib.paper.tables import printed
+
+_TOTAL = re.compile(r"\b(total|sum|all|overall)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -108,9 +113,9 @@ class GainAudit:
 def audit_gain(table: Table) -> GainAudit | None:
     """Find the formula behind the gain column; None without such a column, or if no formula fits half of its rows.
 
-    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every
-    two, over every row without a printed gain (over every row, where each has one). A row fits if its printed gain,
-    rounded to nearest or cut off, is within reach of figures that round to those printed.
+    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every two,
+    over every row without a printed gain (over every row, where each has one). A row fits if its printed gain, rounded to
+    nearest or cut off, is within reach of figures that round to those printed.
     """
     rows, column = table.rows, table.gain or ""
     printed = sum(column in row.figures for row in rows)
@@ -141,3 +146,39 @@ def _line(row: Row, reference: Row, headers: tuple[str, ...], kind: str, column:
         printed, fits = float(row.figures[column].value), first / unit <= high + 1e-12 and low - 1e-12 <= last / unit
     found = {"row": row.number, "label": row.label, "printed": printed, "computed": computed}
     return found | {"low": low, "high": high, "fits": fits}
+
+
+def read_counts(source: str | Path) -> pd.DataFrame:
+    """A table of counts from a CSV file ("paper": the paper's Table I): labels as index, nullable integers.
+
+    The first column holds the labels. Raises DataError for a cell that is neither a whole number nor a dash.
+    """
+    cells = pd.DataFrame(printed("table_1") if str(source) == "paper" else read_cells(source))
+    figures = cells.set_index(cells.columns[0]).map(lambda text: parse_figure(text, "count"))
+    return figures.map(lambda figure: figure.units if figure else None).astype("Int64")
+
+
+def check_sums(counts: pd.DataFrame) -> pd.DataFrame:
+    """Every row whose label says that it is a sum: label, parts, column, printed, sum, adds_up; a line a column.
+
+    "A + B" is the sum of rows A and B, "Total" of all other rows. A part matches a row whose label starts with it
+    (brackets and asterisks aside); where several do, the combination that makes most columns add up is taken. Columns
+    in which fewer than two parts have a count are left out.
+    """
+    found = []
+    for label in counts.index:
+        others = [other for other in counts.index if other != label and "+" not in other and not _TOTAL.search(other)]
+        named = [[other for other in others if _bare(other).startswith(_bare(part))] for part in label.split("+")]
+        ways = [list(way) for way in product(*named) if len(set(way)) == len(way) > 1]
+        ways += [others] * bool(_TOTAL.search(label))
+        checked = []
+        for parts in ways:
+            known = counts.columns[(counts.loc[parts].count() > 1) & counts.loc[label].notna()]
+            sums = [(c, int(counts.loc[label, c]), int(counts.loc[parts, c].sum())) for c in known]
+            checked.append([(label, " + ".join(parts), *one, one[1] == one[2]) for one in sums])
+        found += max(checked, key=lambda lines: sum(line[-1] for line in lines), default=[])
+    return pd.DataFrame(found, columns=["label", "parts", "column", "printed", "sum", "adds_up"])
+
+
+def _bare(label: str) -> str:
+    return " ".join(re.sub(r"\([^)]*\)|\*", " ", label).lower().split())

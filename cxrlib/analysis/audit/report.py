@@ -57,8 +57,12 @@ class Report:
         first += [f"{last} only if digits were cut off or means taken of rounded figures"] * bool(last)
         first += [f"{impossible} cannot be true"] * bool(impossible)
         first += [f"{sentences.count(empty, 'more row')} with no figure to check"] * bool(empty)
-        second = [f"the column {r.column} holds {QUANTITIES[r.found].title}, which fits {r.fits_found} of {r.rows} rows where its own definition fits {r.fits_stated or 'none'}" for r in self.renamed]  # fmt: skip
-        text = "; ".join(second + [str(self.gain)] * bool(self.gain)) or "every checked column can hold what its header says"  # fmt: skip
+        second = [
+            f"the column {r.column} holds {QUANTITIES[r.found].title}, which fits {r.fits_found} of {r.rows} rows where its own "
+            f"definition fits {r.fits_stated or 'none'}"
+            for r in self.renamed
+        ] + [str(self.gain)] * bool(self.gain)
+        text = "; ".join(second) or "every checked column can hold what its header says"
         return f"In {self.table.name} {sentences.listed(first)}. {text[0].upper()}{text[1:]}."
 
     def __str__(self) -> str:

@@ -6,11 +6,9 @@ component, label (1 = COVID), logit.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cxrlib.analysis.beta.theory import BETAS, GaussianProblem, fit_linear
 from cxrlib.losses.alternatives import ALTERNATIVES, balancing_chances, build_loss
@@ -69,6 +67,6 @@ def simulated_scores(
             if loss == "resampled":
                 index = np.random.default_rng(draw).choice(index, size=len(index), p=balancing_chances(y[train]))
             function = build_loss(loss, beta, "cross_entropy", counts)
-            w = fit_linear(x[train][index], partial(function, target=torch.as_tensor(y[train][index])), RIDGE)
+            w = fit_linear(x[train][index], y[train][index], function, RIDGE)
             parts.append(frame.assign(method=method, weight=weight, logit=x[unseen] @ w[:-1] + w[-1]))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]

@@ -84,12 +84,15 @@ def moved(logits: npt.ArrayLike, beta: npt.ArrayLike) -> Floats:
     return np.asarray(logits, np.float64) + np.log(np.asarray(beta, np.float64))
 
 
-def fit_linear(features: npt.ArrayLike, loss: Callable[[Tensor], Tensor], ridge: float = 0.0) -> Floats:
+def fit_linear(
+    features: npt.ArrayLike, labels: npt.ArrayLike, loss: Callable[[Tensor, Tensor], Tensor], ridge: float = 0.0
+) -> Floats:
     """Coefficients [D + 1], the intercept last, of the log-odds that minimise `loss` plus ridge/2 |slopes|^2.
 
-    features: [N, D]; loss: log-odds float64 [N] -> scalar, convex; by full-batch L-BFGS in float64 from zeros.
+    features: [N, D]; labels: [N]; loss: (log-odds float64 [N], labels) -> scalar, convex; by full-batch L-BFGS in float64 from
+    zeros.
     """
-    x = torch.as_tensor(np.asarray(features, np.float64))
+    x, y = torch.as_tensor(np.asarray(features, np.float64)), torch.as_tensor(np.asarray(labels, np.int64))
     w = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS(
         [w], max_iter=500, tolerance_grad=1e-11, tolerance_change=1e-15, history_size=20, line_search_fn="strong_wolfe"
@@ -97,7 +100,7 @@ def fit_linear(features: npt.ArrayLike, loss: Callable[[Tensor], Tensor], ridge:
 
     def objective() -> Tensor:
         solver.zero_grad()
-        value = loss(x @ w[:-1] + w[-1]) + ridge / 2 * w[:-1].square().sum()
+        value = loss(x @ w[:-1] + w[-1], y) + ridge / 2 * w[:-1].square().sum()
         value.backward()
         return value
 
@@ -119,9 +122,8 @@ def fit_logistic(
     if ridge <= 0 and not overlap:
         raise ParameterError("separable data have no minimum of the cross-entropy: give a ridge above 0.")
     share = torch.full((len(y),), 1 / len(y)) if weights is None else torch.as_tensor(np.asarray(weights))
-    target = torch.as_tensor(y)
-    loss = lambda z: (share * weighted_cross_entropy(z, target, beta, reduction="none")).sum()  # noqa: E731
-    slope, intercept = fit_linear(points, loss, ridge)
+    loss = lambda z, target: (share * weighted_cross_entropy(z, target, beta, reduction="none")).sum()  # noqa: E731
+    slope, intercept = fit_linear(points, y, loss, ridge)
     return float(slope), float(intercept)
 
 

@@ -4,6 +4,7 @@ Everything here but `grey_levels` needs the table of an edition alone, so it is 
 """
 
 from collections.abc import Sequence
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,7 @@ from cxrlib.analysis.sentences import percent
 from cxrlib.data import manifests
 from cxrlib.data.cohorts import COHORTS, FRONTAL_VIEWS, LATERAL_VIEWS, CohortSplit, build_cohort, disputed
 from cxrlib.data.editions import COLLECTIONS, Edition, picture
-from cxrlib.data.readers import catalogue_table
-from cxrlib.data.readers.base import views
+from cxrlib.data.readers.base import CATALOGUE, locate, views
 from cxrlib.data.readers.covid_chestxray import released_filter
 from cxrlib.data.schema import LABELS
 from cxrlib.images.hashing import BITS, distance_blocks, pack, perceptual_hashes
@@ -40,31 +40,24 @@ def answer(edition: Edition, draw_seed: int) -> str:
 
 
 def collections() -> pd.DataFrame:
-    """The published collections that have a reader: publisher, licence, the edition that uses each, whether it is here."""
+    """The published collections: publisher, licence, the edition that uses each, whether it is here."""
     edition_of = {name: edition for edition, names in COLLECTIONS.items() for name in names}
-    table = catalogue_table()
-    table.insert(2, "edition", table["collection"].map(edition_of).fillna("reader only"))
-    table["at hand"] = table["at hand"].map({True: "yes", False: "no"})
-    return table.drop(columns=["collection", "layout"])
+    here = {name: {"edition": edition_of[name], "at hand": "yes" if locate(name) else "no"} for name in edition_of}
+    columns = ["title", "edition", "publisher", "images", "licence", "access", "at hand", "url"]
+    table = pd.DataFrame([{**vars(entry), **here[name]} for name, entry in CATALOGUE.items()], columns=columns)
+    return table.astype({"images": "Int64"})
 
 
 def counts(split: CohortSplit, cohort: str) -> dict[str, int]:
     """Images per class as Table I counts them: COVID-19 training images with all their augmented copies."""
-    train, test = (frame["label"].value_counts() for frame in (split.train, split.test))
-    found = {
-        f"{part}_{label}": int(n.get(label, 0))
-        for part, n in {"train": train, "test": test}.items()
-        for label in LABELS
-    }
+    parts = {"train": split.train, "test": split.test}
+    found = {f"{part}_{label}": int((rows["label"] == label).sum()) for part, rows in parts.items() for label in LABELS}
     return found | {"train_covid": found["train_covid"] * COHORTS[cohort].copies}
 
 
 def shared(split: CohortSplit) -> dict[str, int]:
-    """What training and test set have in common: patients, components, test images that recur as a file or picture.
-
-    `exact_repeats` counts test images whose file is also in the training set, `near_repeats` those of which
-    the training set holds the same picture, that file or another; `covid_overlap` the COVID-19 test images
-    whose component it holds.
+    """What training and test set have in common: patients, components, test images whose file recurs (`exact_repeats`)
+    or whose picture (`near_repeats`), COVID-19 test images whose component recurs (`covid_overlap`).
     """
     train, test = split.train, split.test
     same_file = test["image_id"].isin(train["image_id"]) | test["sha256"].isin(train["sha256"].dropna())
@@ -84,25 +77,22 @@ def table_1_beside_ours(edition: Edition, draw_seed: int, protocols: Sequence[st
     those of `shared`.
     """
     rows = []
-    for printed in paper.TABLE_1:
-        for name in protocols:
-            split = build_cohort(edition, printed.cohort, PROTOCOLS[name], draw_seed)
-            ours = counts(split, printed.cohort)
-            theirs = {f"paper_{key}": getattr(printed, key) for key in ours}
-            title = COHORTS[printed.cohort].title
-            rows.append({"cohort": printed.cohort, "title": title, "protocol": name, **ours, **theirs, **shared(split)})
+    for printed, protocol in product(paper.TABLE_1, protocols):
+        split = build_cohort(edition, name := printed.cohort, PROTOCOLS[protocol], draw_seed)
+        ours = counts(split, name)
+        theirs = {f"paper_{key}": getattr(printed, key) for key in ours}
+        row = {"cohort": name, "title": COHORTS[name].title, "protocol": protocol}
+        rows.append({**row, **ours, **theirs, **shared(split)})
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(table.columns.difference(["cohort", "title", "protocol"]), "Int64"))
 
 
 def overlap_by_seed(edition: Edition, seeds: Sequence[int], cohort: str = "combined") -> pd.DataFrame:
     """For each draw and protocol, what `shared` finds between a cohort's training set and the test set drawn."""
-    rows = [
-        {"seed": seed, "protocol": name, **counts(split, cohort), **shared(split)}
-        for seed in seeds
-        for name, rules in PROTOCOLS.items()
-        for split in [build_cohort(edition, cohort, rules, seed)]
-    ]
+    rows = []
+    for seed, (name, rules) in product(seeds, PROTOCOLS.items()):
+        split = build_cohort(edition, cohort, rules, seed)
+        rows.append({"seed": seed, "protocol": name, **counts(split, cohort), **shared(split)})
     return pd.DataFrame(rows)
 
 
@@ -119,14 +109,13 @@ def covid_test_images(edition: Edition, draw_seed: int) -> pd.DataFrame:
     `link`: 'same picture', else 'same patient', else 'other link' (through a third image), else 'none'.
     """
     rows = []
-    for cohort in ("covidx_ray_5k", "covid_chestxray", "combined"):
-        for name, rules in PROTOCOLS.items():
-            split = build_cohort(edition, cohort, rules, draw_seed)
-            test = split.test[split.test["label"] == "covid"]
-            link = pd.Series("none", test.index).mask(test["overlap"], "other link")
-            link = link.mask(test["patient_id"].isin(split.train["patient_id"].dropna()), "same patient")
-            link = link.mask(test["repeat"].isin(split.train["repeat"]), "same picture")
-            rows += [(cohort, name, kind, n) for kind, n in link.value_counts().items()]
+    for cohort, (name, rules) in product(("covidx_ray_5k", "covid_chestxray", "combined"), PROTOCOLS.items()):
+        split = build_cohort(edition, cohort, rules, draw_seed)
+        test = split.test[split.test["label"] == "covid"]
+        link = pd.Series("none", test.index).mask(test["overlap"], "other link")
+        link = link.mask(test["patient_id"].isin(split.train["patient_id"].dropna()), "same patient")
+        link = link.mask(test["repeat"].isin(split.train["repeat"]), "same picture")
+        rows += [(cohort, name, kind, n) for kind, n in link.value_counts().items()]
     return pd.DataFrame(rows, columns=["cohort", "protocol", "link", "images"])
 
 
@@ -154,13 +143,15 @@ def exclusions(edition: Edition) -> pd.DataFrame:
 
 def sources(edition: Edition) -> pd.DataFrame:
     """Images of each source by label, and what the source states: patients, population, view, CT slices."""
-    stated = edition.images.groupby("source").agg(
-        patients=("patient_id", "nunique"),
-        without_patient_id=("patient_id", lambda ids: int(ids.isna().sum())),
-        paediatric=("population", lambda population: int((population == "paediatric").sum())),
-        population_unknown=("population", lambda population: int((population == "unknown").sum())),
-        ct_slices=("modality", lambda modality: int((modality == "CT").sum())),
-    )
+    images = edition.images
+    flags = {
+        "without_patient_id": images["patient_id"].isna(),
+        "paediatric": images["population"] == "paediatric",
+        "population_unknown": images["population"] == "unknown",
+        "ct_slices": images["modality"] == "CT",
+    }
+    stated = images.assign(**flags).groupby("source").agg({"patient_id": "nunique", **dict.fromkeys(flags, "sum")})
+    stated = stated.rename(columns={"patient_id": "patients"})
     return _by_label(edition, "source").join(stated).reset_index().rename_axis(columns=None)
 
 
@@ -200,9 +191,9 @@ def disputed_images(edition: Edition) -> pd.DataFrame:
 def chestxray_history() -> pd.DataFrame:
     """One row a published state of covid-chestxray-dataset's table, oldest first.
 
-    `covid` and `no_finding` count what the released code takes (the finding contains the label, folder
-    `images`), split by what the image is: `_frontal`, `_lateral`, `_other_xray` and `_ct`. `frontal` counts
-    frontal X-rays of any finding in that folder, `covid_frontal_patients` the people with such a COVID-19 X-ray.
+    `covid` and `no_finding` count what the released code takes, split by what the image is: `_frontal`, `_lateral`,
+    `_other_xray` and `_ct`. `frontal` counts frontal X-rays of any finding in folder `images`,
+    `covid_frontal_patients` the people with such a COVID-19 X-ray.
     """
     states = manifests.covid_chestxray_states().groupby("state")
     return pd.DataFrame([{"date": date, **_state(table[table["folder"] == "images"])} for date, table in states])
@@ -210,21 +201,15 @@ def chestxray_history() -> pd.DataFrame:
 
 def _state(table: pd.DataFrame) -> dict[str, int]:
     view, xray = views(table["view"]), table["modality"] == "X-ray"
-    frontal, lateral = xray & view.isin(FRONTAL_VIEWS), xray & view.isin(LATERAL_VIEWS)
-    kinds = {
-        "frontal": frontal,
-        "lateral": lateral,
-        "other_xray": xray & ~frontal & ~lateral,
-        "ct": table["modality"] == "CT",
-    }
+    frontal, lateral, ct = xray & view.isin(FRONTAL_VIEWS), xray & view.isin(LATERAL_VIEWS), table["modality"] == "CT"
+    kinds = {"frontal": frontal, "lateral": lateral, "other_xray": xray & ~frontal & ~lateral, "ct": ct}
     taken = released_filter(table)["label"].reindex(table.index)
     row: dict[str, int] = {}
     for name, label in (("covid", "covid"), ("no_finding", "non_covid")):
         row[name] = int((taken == label).sum())
         row |= {f"{name}_{kind}": int((is_kind & (taken == label)).sum()) for kind, is_kind in kinds.items()}
-    row["frontal"] = int(frontal.sum())
-    row["covid_frontal_patients"] = table.loc[frontal & (taken == "covid"), "patientid"].nunique()
-    return row
+    people = table.loc[frontal & (taken == "covid"), "patientid"].nunique()
+    return row | {"frontal": int(frontal.sum()), "covid_frontal_patients": people}
 
 
 def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
@@ -243,16 +228,14 @@ def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
     pairs = {"linked by the publisher": repeats, "same patient": _pairs_within(table["patient_id"]) - repeats}
     histogram = {kind: _histogram(packed, found) for kind, found in pairs.items()}
     histogram["unlinked"] = total - sum(histogram.values())
-    return pd.concat(
-        [pd.DataFrame({"kind": kind, "distance": np.arange(BITS + 1), "pairs": n}) for kind, n in histogram.items()],
-        ignore_index=True,
-    )
+    table = pd.DataFrame(histogram).rename_axis("distance").reset_index()
+    return table.melt("distance", var_name="kind", value_name="pairs")[["kind", "distance", "pairs"]]
 
 
 def _pairs_within(groups: pd.Series) -> set[tuple[int, int]]:
     """Pairs of positions (i < j) that share a value of `groups`; nulls share nothing."""
-    members = groups.reset_index(drop=True).groupby(groups.reset_index(drop=True)).groups.values()
-    return {(i, j) for rows in members for n, i in enumerate(rows) for j in rows[n + 1 :]}
+    members = pd.Series(range(len(groups))).groupby(groups.array).agg(list)
+    return {pair for rows in members for pair in combinations(rows, 2)}
 
 
 def _histogram(packed: np.ndarray, pairs: set[tuple[int, int]]) -> np.ndarray:
@@ -277,11 +260,9 @@ def grey_levels(edition: Edition, size: int = 256, seed: int = 0, bins: int = 32
     rows = sample_rows(edition, PER_SOURCE, seed)
     store = open_store(rows, size)
     rows = rows[rows["image_id"].isin(store.table["image_id"])]
-    tables = []
+    level, tables = (np.arange(bins) + 0.5) / bins, []
     for (label, source), group in rows.groupby(["label", "source"]):
         n = np.bincount(store.take(group["image_id"]).ravel(), minlength=256).reshape(bins, -1).sum(axis=1)
-        level = (np.arange(bins) + 0.5) / bins
-        tables.append(
-            pd.DataFrame({"source": source, "label": label, "level": level, "share": n / n.sum(), "images": len(group)})
-        )
+        columns = {"source": source, "label": label, "level": level, "share": n / n.sum(), "images": len(group)}
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

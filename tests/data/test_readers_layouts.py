@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxrlib.data.readers import CATALOGUE, READERS, Collection, catalogue_table, locate, read_collection, where_to_get
+from cxrlib.analysis.datasets import collections
+from cxrlib.data.readers import CATALOGUE, READERS, Collection, locate, read_collection, where_to_get
 from cxrlib.data.readers.base import population, publication, views
 from cxrlib.data.schema import validate_exclusions, validate_images
 from cxrlib.errors import DataError, ParameterError
@@ -202,8 +203,8 @@ def test_a_folder_without_its_table_is_not_the_collection(tmp_path: Path, monkey
     assert locate("CheXpert") is None
     chexpert(tmp_path / "CheXpert-v1.0")
     assert locate("CheXpert") == tmp_path / "CheXpert-v1.0"
-    assert catalogue_table().set_index("collection")["at hand"].to_dict() == {
-        name: name == "CheXpert" for name in CATALOGUE
+    assert collections().set_index("title")["at hand"].to_dict() == {
+        entry.title: "yes" if name == "CheXpert" else "no" for name, entry in CATALOGUE.items()
     }
     assert len(read_collection("CheXpert").images) == 3
 

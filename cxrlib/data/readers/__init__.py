@@ -7,13 +7,11 @@ A reader is a module (or object) with `NAME`, `TITLE` and `read(root) -> Collect
 from pathlib import Path
 from typing import Protocol
 
-import pandas as pd
-
 from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
 from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
 from cxrlib.errors import DataError, ParameterError
 
-__all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "catalogue_table", "locate", "read_collection",
+__all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "locate", "read_collection",
            "read_data", "where_to_get"]  # fmt: skip
 
 
@@ -77,11 +75,3 @@ def read_data(data: str | Path, layout: str | None = None, positive: str | None 
         return own.read(path)
     except DataError as error:
         raise (refused or [error])[0] from None
-
-
-def catalogue_table() -> pd.DataFrame:
-    """The catalogue as a table, a row a collection, with whether it is at hand."""
-    columns = ("title", "publisher", "images", "licence", "access", "at hand", "url", "layout")
-    rows = [{**vars(entry), "at hand": locate(name) is not None} for name, entry in CATALOGUE.items()]
-    table = pd.DataFrame(rows).rename(columns={"name": "collection"})[["collection", *columns]]
-    return table.astype({"images": "Int64"})

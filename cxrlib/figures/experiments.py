@@ -8,17 +8,26 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.analysis.effects import METRICS
 from cxrlib.analysis.single_run import confusion_table, curve_table
 from cxrlib.analysis.table_2 import paper_row, row_name
-from cxrlib.figures.style import NARROW, PALETTE, PAPER_COLOUR, PROTOCOL_COLOURS, WIDE
+from cxrlib.figures.style import (
+    NARROW,
+    PALETTE,
+    PAPER_COLOUR,
+    PROTOCOL_COLOURS,
+    WIDE,
+    legend_below,
+    points_with_ends,
+    strip_panels,
+)  # fmt: skip
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
 
 MARKERS = {"resnet50": "o", "acnn": "^", "squeezenet": "s", "vgg19": "D"}
+_ROW = ["cohort", "model", "pretraining", "beta", "recipe"]
 
 
 def plot_history(record: Record) -> Figure:
@@ -48,16 +57,14 @@ def plot_confusion(record: Record) -> Figure:
 
 def plot_curves(record: Record) -> Figure:
     """ROC and precision-recall curves with the operating points at 0.5 and at the threshold tuned on validation data."""
-    metrics, row = record.metrics, paper_row(record.config)
     figure, (left, right) = _curve_axes()
     _draw_curves(left, right, record, color=PALETTE["blue"])
     for label, key, marker in (("threshold 0.5", "test", "o"), ("tuned on validation", "test_tuned", "s")):
-        m = metrics[key]
-        style = {"color": PALETTE["red"], "mfc": "none", "ms": 9, "mew": 2}
+        m, style = record.metrics[key], {"color": PALETTE["red"], "mfc": "none", "ms": 9, "mew": 2}
         left.plot(1 - m["specificity"], m["sensitivity"], marker, label=label, **style)
         if m["tp"] + m["fp"]:
             right.plot(m["sensitivity"], m["tp"] / (m["tp"] + m["fp"]), marker, **style)
-    if row is not None:
+    if (row := paper_row(record.config)) is not None:
         left.plot(1 - row.specificity, row.sensitivity, "x", color=PAPER_COLOUR, label="paper", ms=9, mew=2)
     left.legend(loc="lower right")
     return figure
@@ -78,14 +85,9 @@ def plot_main_curves(records: Sequence[Record]) -> Figure:
 
 def _curve_axes() -> tuple[Figure, tuple[plt.Axes, plt.Axes]]:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained")
-    left.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    right.set(
-        title="precision-recall",
-        xlabel="recall (sensitivity)",
-        ylabel="precision",
-        xlim=(-0.02, 1.02),
-        ylim=(-0.02, 1.02),
-    )
+    ends = (-0.02, 1.02)
+    left.set(title="ROC", xlabel="1 - specificity", ylabel="sensitivity", xlim=ends, ylim=ends)
+    right.set(title="precision-recall", xlabel="recall (sensitivity)", ylabel="precision", xlim=ends, ylim=ends)
     return figure, (left, right)
 
 
@@ -110,26 +112,16 @@ def plot_table_2(table: pd.DataFrame) -> Figure:
         for k, (protocol, colour) in enumerate(PROTOCOL_COLOURS.items()):
             part = sound[sound["protocol"] == protocol]
             y = [place[row_name(row)] + 0.22 * (1 - k) for row in part.itertuples()]
-            ends = np.clip([part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]], 0, None)
-            axis.errorbar(
-                part[metric],
-                y,
-                xerr=np.nan_to_num(ends),
-                fmt="o",
-                color=colour,
-                label=protocol,
-                markersize=5,
-                elinewidth=1,
-            )
+            points_with_ends(axis, part[metric], part[f"{metric}_low"], part[f"{metric}_high"], y, color=colour)
         if metric != "within_source":
-            first = sound.drop_duplicates(["cohort", "model", "pretraining", "beta", "recipe"])
+            first = sound.drop_duplicates(_ROW)
             y = [place[row_name(row)] for row in first.itertuples()]
-            axis.plot(first[f"paper_{metric}"], y, "x", color=PAPER_COLOUR, label="as printed")
+            axis.plot(first[f"paper_{metric}"], y, "x", color=PAPER_COLOUR)
         else:
             axis.axvline(0.5, color="0.6", linewidth=1)
         axis.set_title(name(metric), fontsize=10)
     axes[0].set_yticks(list(place.values()), list(place), fontsize=9)
-    axes[2].legend(loc="lower left", fontsize=8)
+    legend_below(figure, PROTOCOL_COLOURS, printed=True)
     return figure
 
 
@@ -149,7 +141,7 @@ def plot_plane(table: pd.DataFrame) -> Figure:
             part["specificity"], part["sensitivity"], MARKERS[str(model)], color=PROTOCOL_COLOURS[str(protocol)],
             label=f"{protocol}, {name(model)}", mfc="none", ms=8, mew=1.6,
         )  # fmt: skip
-    first = table.drop_duplicates(["cohort", "model", "pretraining", "beta", "recipe"])
+    first = table.drop_duplicates(_ROW)
     axis.plot(first["paper_specificity"], first["paper_sensitivity"], "x", color=PAPER_COLOUR, label="as printed")
     lowest = min([0.9, *sound["specificity"], *first["paper_specificity"].dropna()])
     axis.set(xlabel="specificity", ylabel="sensitivity", xlim=(lowest - 0.01, 1.003), ylim=(-0.03, 1.03))
@@ -177,8 +169,10 @@ def plot_histories(table: pd.DataFrame) -> Figure:
     Losses of different weights and protocols are not the same function, so that only the course of each line counts.
     """
     panels = sorted(table["panel"].unique())
-    rows = -(-len(panels) // 3)
-    figure, axes = plt.subplots(rows, 3, figsize=(11.0, 2.7 * rows + 0.5), layout="constrained", squeeze=False)
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    size = (max(3.7 * columns, 6.5), 2.7 * rows + 0.5)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axis, panel in zip(axes.flat, panels, strict=False):
         for (protocol, weight, _), line in table[table["panel"] == panel].groupby(["protocol", "weight", "seed"]):
             style = {"color": PROTOCOL_COLOURS[str(protocol)], "linestyle": ":" if weight == "none" else "-"}
@@ -191,12 +185,7 @@ def plot_histories(table: pd.DataFrame) -> Figure:
         axis.set_axis_off()
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("validation loss", fontsize=10)
-    handles = [Line2D([], [], color=colour, label=label) for label, colour in PROTOCOL_COLOURS.items()]
-    handles += [
-        Line2D([], [], color="0.3", linestyle="-", label="β 0.75"),
-        Line2D([], [], color="0.3", linestyle=":", label="no β"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+    legend_below(figure, PROTOCOL_COLOURS, {"β 0.75": "-", "no β": ":"})
     return figure
 
 
@@ -206,26 +195,8 @@ def plot_effects(differences: pd.DataFrame, noise: pd.DataFrame) -> Figure:
     The grey band holds 95 % of the differences between two SqueezeNet runs that differ in their seed alone (`noise`: from
     `analysis.effects.retraining_noise`, protocol clean).
     """
-    contrasts = list(dict.fromkeys(differences["contrast"]))[::-1]
-    figure, axes = plt.subplots(
-        1, len(METRICS), figsize=(12.5, 0.45 * len(contrasts) + 1.6), sharey=True, layout="constrained"
-    )
-    for axis, metric in zip(axes, METRICS, strict=True):
-        band = noise[(noise["metric"] == metric) & (noise["protocol"] == "clean") & (noise["model"] == "squeezenet")][
-            "band"
-        ]
-        if len(band):
-            axis.axvspan(-band.iloc[0], band.iloc[0], color="0.9", zorder=0)
-        axis.axvline(0, color="0.6", linewidth=1)
-        for place, contrast in enumerate(contrasts):
-            pairs = differences[(differences["metric"] == metric) & (differences["contrast"] == contrast)]
-            spread = np.linspace(-0.25, 0.25, len(pairs)) if len(pairs) > 1 else np.zeros(len(pairs))
-            colours = [PROTOCOL_COLOURS.get(protocol, "0.3") for protocol in pairs["protocol"]]
-            axis.scatter(pairs["difference"], place + spread, s=10, c=colours, alpha=0.7)
-            axis.plot([pairs["difference"].mean()] * 2, [place - 0.38, place + 0.38], color="black", linewidth=2)
-        axis.set_title(name(metric), fontsize=10)
-        axis.set_xlabel("difference", fontsize=9)
-    axes[0].set_yticks(range(len(contrasts)), contrasts, fontsize=9)
-    handles = [Line2D([], [], color=c, marker="o", linestyle="", label=n) for n, c in PROTOCOL_COLOURS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
-    return figure
+    noise = noise[(noise["protocol"] == "clean") & (noise["model"] == "squeezenet")]
+    bands = {name(row.metric): float(row.band) for row in noise.itertuples()}
+    panels = {name(metric): differences[differences["metric"] == metric] for metric in METRICS}
+    rows = {contrast: contrast for contrast in differences["contrast"]}
+    return strip_panels(panels, rows, "contrast", "protocol", PROTOCOL_COLOURS, bands)

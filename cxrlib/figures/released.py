@@ -2,11 +2,10 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from cxrlib.analysis.released import FACTORS, METRICS
-from cxrlib.figures.style import PALETTE
+from cxrlib.figures.style import MODEL_COLOURS, PALETTE, strip_panels
 from cxrlib.names import name
 
 _COLOURS = {
@@ -39,36 +38,19 @@ def plot_learning_time(table: pd.DataFrame) -> Figure:
 
 
 def plot_factors(differences: pd.DataFrame) -> Figure:
-    """Paired differences of each factor, a point a pair of runs, a panel a metric (`released.factor_differences`)."""
-    order = [factor for factor in FACTORS if factor in set(differences["factor"])]
-    figure, axes = plt.subplots(
-        1, len(METRICS), figsize=(12.0, 0.7 * len(order) + 1.2), sharey=True, layout="constrained"
-    )
-    for axis, metric in zip(axes, METRICS, strict=True):
-        part = differences[differences["metric"] == metric]
-        sns.stripplot(
-            part, x="difference", y="factor", order=order, hue="model", dodge=True, size=5, alpha=0.8, jitter=0.15,
-            legend=axis is axes[0], ax=axis,
-        )  # fmt: skip
-        axis.axvline(0, color="black", linewidth=1)
-        axis.set(title=name(metric), xlabel="treated − control", ylabel="")
-        axis.set_yticks(range(len(order)), [factor.replace(": ", ":\n", 1) for factor in order], fontsize=9)
-    return figure
+    """Paired differences of each factor, treated minus control, a point a pair of runs, a panel a metric (`released.factor_differences`)."""
+    rows = {factor: factor.replace(": ", ":\n", 1) for factor in FACTORS if factor in set(differences["factor"])}
+    table = differences.assign(model=differences["model"].map(name))
+    panels = {name(metric): table[table["metric"] == metric] for metric in METRICS}
+    return strip_panels(panels, rows, "factor", "model", {name(model): c for model, c in MODEL_COLOURS.items()})
 
 
 def plot_loss_effect(effect: pd.DataFrame) -> Figure:
     """Released minus paper without the weight and with it, a line a run, a panel a metric (`released.loss_effect`)."""
     figure, axes = plt.subplots(1, len(METRICS), figsize=(12.0, 3.4), layout="constrained")
     for axis, metric in zip(axes, METRICS, strict=True):
-        part = effect[effect["metric"] == metric]
-        for row in part.itertuples():
-            axis.plot(
-                [0, 1],
-                [row.without, row[part.columns.get_loc("with") + 1]],
-                marker="o",
-                color=PALETTE["blue"],
-                alpha=0.6,
-            )
+        lines = effect.loc[effect["metric"] == metric, ["without", "with"]].to_numpy().T
+        axis.plot([0, 1], lines, marker="o", color=PALETTE["blue"], alpha=0.6)
         axis.axhline(0, color="black", linewidth=1)
         axis.set_xticks([0, 1], ["no β:\nlosses differ", "β 0.75:\nsame loss"], fontsize=9)
         axis.set(title=name(metric), xlim=(-0.3, 1.3))

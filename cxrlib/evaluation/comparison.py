@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.stats import binom, norm, permutation_test, rankdata
+from scipy.stats import beta, binom, norm, permutation_test, rankdata
 
 from cxrlib.errors import DataError
 from cxrlib.evaluation.ranking import Bools, Floats
@@ -135,32 +134,14 @@ def discordant_pairs_needed(alpha: float = 0.05) -> int:
     return max(1, math.ceil(1 - math.log2(alpha)))
 
 
-def mcnemar_power(images: int, first_only: float, second_only: float, alpha: float = 0.05) -> float:
-    """The exact chance that McNemar's test rejects at `alpha` on this many images.
-
-    first_only, second_only: the chance, for each image, that only the first or only the second classifier is right;
-    their difference is the difference in sensitivity when the images are the positives.
-    """
-    discordant = first_only + second_only
-    if discordant == 0:
-        return 0.0
-    n = np.arange(images + 1)  # discordant pairs
-    critical = binom.ppf(alpha / 2, n, 0.5)
-    critical -= binom.cdf(critical, n, 0.5) > alpha / 2  # rejected: at most this many on either side, -1 for never
-    share = first_only / discordant
-    rejected = binom.cdf(critical, n, share) + binom.sf(n - critical - 1, n, share)
-    return float((binom.pmf(n, images, discordant) * rejected).sum())
-
-
 def detectable_difference(images: int, power: float = 0.8, alpha: float = 0.05) -> float:
     """The smallest difference in rate that McNemar's test finds with chance `power`, in its most favourable case.
 
-    That case: the better classifier is right wherever the other is. NaN where even a difference of 1 is too small
-    for so few images.
+    That case: the better classifier is right wherever the other is, so that the test rejects once the discordant pairs,
+    binomial in the difference, reach `discordant_pairs_needed`. NaN where there are fewer images than that.
     """
-    if images < discordant_pairs_needed(alpha):
-        return float("nan")
-    return float(brentq(lambda share: mcnemar_power(images, share, 0.0, alpha) - power, 0.0, 1.0, xtol=1e-6))
+    needed = discordant_pairs_needed(alpha)
+    return float(beta.ppf(power, needed, images - needed + 1))
 
 
 def compare_sentence(

@@ -8,7 +8,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from cxrlib.book.imports import imported, modules
+from tools.book.imports import imported, modules
 
 MOST_ENTRIES, MOST_FLOORS, MOST_LINES = 18, 14, 300
 

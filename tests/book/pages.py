@@ -26,7 +26,7 @@ from cxrlib.storage import digest, file_digest
 from tests.book.browser import VIEWS, executable, open_browser
 from tests.book.offline import outside_assets
 
-REPORT = "cxrlib.json"  # written by `cxrlib.book.sphinx_execution` in the build folder, beside `html/`
+REPORT = "cxrlib.json"  # written by `tools.book.sphinx_execution` in the build folder, beside `html/`
 HOLLOW = re.compile(
     r"\bno (?:run|pair|record)s? (?:is |are |was |were )?recorded\b|\bno records?\b(?: yet)?|\brecorded yet\b|\bnothing (?:is )?recorded\b"
     r"|\bnot yet recorded\b|\bTODO\b|\bNaN\b|\bNone of \d+ cells",

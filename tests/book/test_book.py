@@ -15,11 +15,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cxrlib.book import inputs
 from cxrlib.book.show import framed, printed
 from tests.book import browser, offline
 from tests.book import pages as book
 from tools import readme
+from tools.book import inputs
 
 FIGURE = {"mystnb": {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A rising line"}}}
 SHOW = """
@@ -63,6 +63,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "CXR_DATA": str(root / "no-data"), "CXR_WEIGHTS": str(root / "no-weights")}
     environment["CXR_RESULTS"] = str(root / "records")
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])  # the extensions lie in the project's tools
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(root), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 

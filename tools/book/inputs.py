@@ -17,9 +17,9 @@ from pathlib import Path
 from nbformat import NotebookNode
 from packaging.requirements import Requirement
 
-from cxrlib.book.imports import imported, modules, needed
 from cxrlib.paths import data_root, project_root, results_root, weights_root
 from cxrlib.storage import digest, file_digest
+from tools.book.imports import imported, modules, needed
 
 _TABLES = {".csv", ".txt", ".json"}
 

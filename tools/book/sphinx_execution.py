@@ -27,9 +27,9 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
 from cxrlib import __version__
-from cxrlib.book.inputs import Sources, surroundings
 from cxrlib.paths import project_root
 from cxrlib.storage import atomic_path, digest
+from tools.book.inputs import Sources, surroundings
 
 REPORT = "cxrlib.json"  # in the build folder, beside `html/`
 KEPT = 4  # executed notebooks a chapter: one for each edition that a reader may switch between, and one to spare

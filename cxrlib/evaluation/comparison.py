@@ -55,9 +55,8 @@ def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
 def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> DeLong:
     """DeLong's test of two correlated AUROCs, exact in its components, in O(N log N) by midranks (Sun and Xu, 2014).
 
-    labels: [N], 0 or 1; first, second: scores float [N], higher for positives. With no variance the p-value is 1 for
-    equal areas and NaN for unequal ones, where the normal approximation says nothing. Raises DataError if there are
-    fewer than two images of either class, since a variance needs two.
+    labels: [N], 0 or 1; first, second: scores float [N], higher for positives. Without variance p is 1 for equal areas and NaN
+    for unequal ones. Raises DataError for fewer than two images of either class, since a variance needs two.
     """
     truth = np.asarray(labels) == 1
     scores = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)])
@@ -112,9 +111,8 @@ def holm(pvalues: Sequence[float]) -> Floats:
 def compare_predictions(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, McNemar | DeLong]:
     """The paired tests of two runs' predictions on one test set, at the threshold 1/2.
 
-    Both frames hold image_id, label (1 = COVID), logit and probability, in any order. Returns McNemar on the positives
-    ("sensitivity"), the negatives ("specificity") and all images ("accuracy"), and DeLong on the logits ("auroc").
-    Raises DataError if the runs were not tested on the same images with the same labels.
+    Both frames hold image_id, label (1 = COVID), logit and probability, in any order: McNemar on the positives
+    ("sensitivity"), the negatives ("specificity") and all images ("accuracy"), DeLong on the logits ("auroc"). Raises DataError.
     """
     one, two = (frame.set_index("image_id").sort_index() for frame in (first, second))
     if not (one.index.is_unique and one.index.equals(two.index) and (one["label"] == two["label"]).all()):

@@ -83,12 +83,11 @@ def outlook(
 ) -> dict[str, float]:
     """What a weight means in use: the arithmetic of the interactive figure, which `_static/beta.js` repeats.
 
-    roc: of an unweighted network's log-odds; beta: cuts them at -log beta, which is threshold 1 / (1 + beta) on its
-    probability; prevalence: of the patients in use, in (0, 1); trained_prevalence: of the training set, on which the
-    network's probability is taken to be calibrated. Counts and costs are per 1,000 patients; `best_cost` is that of the
-    cheapest point of the ROC, `asked_beta` the weight that these costs and this prevalence ask for: the cost ratio times the
-    odds of the prevalence over those of the training prevalence, at which the minimiser of Eq. (4) says one half where both
-    decisions cost the same (Elkan, 2001). Raises ParameterError for a weight or cost that is not positive and finite.
+    roc: of an unweighted network's log-odds, which beta cuts at -log beta, threshold 1 / (1 + beta); prevalence: of the patients
+    in use, in (0, 1); trained_prevalence: of the training set, on which the network is taken to be calibrated. Counts and
+    costs are per 1,000 patients; `best_cost` is that of the cheapest point of the ROC, `asked_beta` the weight that costs and
+    prevalence ask for, at which the minimiser of Eq. (4) says one half where both decisions cost the same (Elkan, 2001).
+    Raises ParameterError for a weight or cost that is not positive and finite.
     """
     if not all(np.isfinite(value) and value > 0 for value in (beta, cost_fn, cost_fp)):
         raise ParameterError("beta and both costs must be positive and finite.")

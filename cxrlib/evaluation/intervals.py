@@ -40,12 +40,10 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of statistics by resampling whole patients with replacement: name -> (low, high).
 
-    labels: [N], 0 or 1; scores: float [N]; groups: [N], the patient (or connected component) of each image, so that
-    images of one patient stay together. Patients with a positive image and patients without are drawn separately, each as
-    many as there are, since the test set fixes how many there are of each. Both ends are NaN where a class is missing from
-    the data or, since a patient can have images of both, from a draw.
-
-    A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval
+    labels: [N], 0 or 1; scores: float [N]; groups: [N], the patient (or connected component) of each image. Patients with a
+    positive image and patients without are drawn separately, each as many as there are, since the test set fixes how many
+    there are of each. Both ends are NaN where a class is missing from the data or, since a patient can have images of both,
+    from a draw. A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval
     then shows no uncertainty, where `clopper_pearson` does.
     """
     _check_level(level)

@@ -60,11 +60,11 @@ def summary(
 ) -> dict[str, Any]:
     """Counts, rates and areas of one set of predictions as plain numbers, ready for JSON.
 
-    labels: [N], 0 or 1; probabilities: [N] in [0, 1]; scores: what AUROC and AUPRC rank by, logits for instance,
-    which do not saturate (default: the probabilities); groups: the patient or component of each image.
-    Keys: n, positives, negatives, tp, fn, tn, fp, threshold, level; each rate of `RATES` and bacc, auroc, auprc; with
-    `_low` and `_high` their intervals, exact for the rates, bootstrapped by patient for the others (None without
-    `groups`); `undefined`, why a value is None. Raises DataError for labels or probabilities that cannot be.
+    labels: [N], 0 or 1; probabilities: [N] in [0, 1]; scores: what AUROC and AUPRC rank by, such as logits, which do not
+    saturate (default: the probabilities); groups: the patient or component of each image. Keys: n, positives, negatives, tp,
+    fn, tn, fp, threshold, level; each rate of `RATES` and bacc, auroc, auprc; with `_low` and `_high` their intervals, exact
+    for the rates, bootstrapped by patient for the others (None without `groups`); `undefined`, why a value is None. Raises
+    DataError for labels or probabilities that cannot be.
     """
     truth, p = checked(labels, probabilities)
     rank = _ranked_by(scores, p)

@@ -31,26 +31,23 @@ def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
     bars = links.assign(bar=links["cohort"].map(lambda c: COHORTS[c].title) + ", " + links["protocol"])
     wide = bars.pivot_table(index="bar", columns="link", values="images", sort=False, fill_value=0)
     wide = wide.reindex(columns=list(_LINKS), fill_value=0)[::-1]
-    wide.plot.barh(stacked=True, color=_LINKS, width=0.75, ax=left, linewidth=0)
+    table = sources.set_index("source")[list(LABELS)].sort_values(["covid", "non_covid"]).rename(columns=name)
+    style = {"width": 0.75, "linewidth": 0}
+    wide.plot.barh(stacked=True, color=_LINKS, ax=left, **style)
+    table.plot.barh(color=[CLASS_COLOURS[label] for label in LABELS], ax=right, **style)
     left.set(xlabel="COVID-19 test images", ylabel="", title="In the training set as well?")
-    left.set_yticks(
-        range(len(wide)), [shorten(text, 46, placeholder="…").replace(" + ", " +\n") for text in wide.index], fontsize=8
-    )
-    left.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    table = sources.set_index("source")[list(LABELS)].sort_values(["covid", "non_covid"])
-    table.rename(columns=name).plot.barh(
-        color=[CLASS_COLOURS[label] for label in LABELS], width=0.75, ax=right, linewidth=0
-    )
+    left.set_yticklabels([shorten(text, 46, placeholder="…").replace(" + ", " +\n") for text in wide.index])
     right.set(xscale="symlog", xlabel="images", ylabel="", title="Label by source")
-    right.tick_params(axis="y", labelsize=8)
-    right.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    for axis in (left, right):
+        axis.tick_params(axis="y", labelsize=8)
+        axis.legend(title="", frameon=False, ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     figure.tight_layout()
     return figure
 
 
 def plot_samples(rows: pd.DataFrame, store: ImageStore) -> Figure:
     """Fig. 1: a row of images for each class and source of `rows`, titled with class, source and licence."""
-    groups = list(rows.groupby(["label", "source"], sort=True))
+    groups = list(rows.groupby(["label", "source"]))
     width = max(len(group) for _, group in groups)
     figure, axes = plt.subplots(len(groups), width, figsize=(1.7 * width, 2.05 * len(groups)), squeeze=False)
     for line, ((label, source), group) in zip(axes, groups, strict=True):
@@ -70,9 +67,9 @@ def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
     """Width against height, both logarithmic, a colour a source; the diagonal is a square image."""
     figure, axis = plt.subplots(figsize=(7.0, 5.0))
     points = sizes.astype({"width": float, "height": float})
+    ends = np.array([points[["width", "height"]].min().min(), points[["width", "height"]].max().max()])
     sns.scatterplot(points, x="width", y="height", hue="source", style="source", s=22, alpha=0.6, linewidth=0, ax=axis)
-    low, high = points[["width", "height"]].to_numpy().min(), points[["width", "height"]].to_numpy().max()
-    axis.plot([low, high], [low, high], color="black", linewidth=0.8, zorder=0)
+    axis.plot(ends, ends, color="black", linewidth=0.8, zorder=0)
     axis.set(xscale="log", yscale="log", xlabel="width [px]", ylabel="height [px]")
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_locator(LogLocator(10, subs=(1, 2, 5)))

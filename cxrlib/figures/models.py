@@ -1,5 +1,7 @@
 """Figures of the chapter on models: blocks, parameters by part and head, what each network sees and costs."""
 
+from typing import cast
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 
-from cxrlib.figures.style import PALETTE, PAPER_COLOUR
+from cxrlib.figures.style import MODEL_COLOURS, PALETTE, PAPER_COLOUR
 from cxrlib.names import name
 from cxrlib.networks.classifier import TRUNKS, build_network
 from cxrlib.networks.counting import PAPER_COUNTS, sketch
@@ -29,14 +31,10 @@ def block_table() -> pd.DataFrame:
     found = []
     for model, (_, place, rows, _) in BLOCKS.items():
         block = sketch(model, 64).trunk.get_submodule(place)
-        for depth, layers in enumerate(rows):
-            for layer in layers:
-                c = block.get_submodule(layer)
-                assert isinstance(c, nn.Conv2d)
-                parameters = sum(weight.numel() for weight in c.parameters())
-                found.append(
-                    (model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, parameters)
-                )
+        for depth, layer in ((depth, layer) for depth, layers in enumerate(rows) for layer in layers):
+            c = cast(nn.Conv2d, block.get_submodule(layer))
+            size = sum(weight.numel() for weight in c.parameters())
+            found.append((model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, size))
     columns = ["model", "row", "layer", "kernel", "rate", "channels_in", "channels_out", "parameters"]
     return pd.DataFrame(found, columns=columns)
 
@@ -50,9 +48,7 @@ def plot_blocks(table: pd.DataFrame) -> Figure:
             for x, layer in zip((-1.15, 1.15) if len(part) > 1 else (0.0,), part.itertuples(), strict=True):
                 _arrow(axis, (x * depth / len(rows), -depth - 0.32 + 0.17 * (depth == 0)), (x, -depth - 0.68))
                 colour = PALETTE["sky"] if layer.rate == 1 else PALETTE["orange"]
-                box = FancyBboxPatch(
-                    (x - 1, -depth - 1.3), 2, 0.6, boxstyle="round,pad=0", facecolor=(*colour, 0.35), edgecolor="black"
-                )
+                box = FancyBboxPatch((x - 1, -depth - 1.3), 2, 0.6, "round,pad=0", fc=(*colour, 0.35), ec="black")
                 axis.add_patch(box)
                 rate = f", rate {layer.rate}" if layer.rate > 1 else ""
                 text = f"{layer.kernel}×{layer.kernel}{rate}\n{layer.channels_in} → {layer.channels_out}"
@@ -73,59 +69,45 @@ def plot_blocks(table: pd.DataFrame) -> Figure:
 
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axis.annotate(
-        "", xy=end, xytext=start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0}
-    )
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0})
 
 
 def plot_parameters(table: pd.DataFrame) -> Figure:
     """Trainable parameters of the paper's networks by part, a bar a head, with its counts (`counting.counts_by_part`)."""
     table = table[table["model"].isin(BLOCKS)]
-    rows = [
-        f"{name(m)}, {name(h)} head" if h == "released" else f"{name(m)}, {name(h)}"
-        for m, h in zip(table["model"], table["head"], strict=True)
-    ]
-    wide = table.assign(bar=rows).pivot_table(
+    heads = table["head"].map(lambda head: f", {name(head)}" + " head" * (head == "released"))
+    wide = table.assign(bar=table["model"].map(name) + heads).pivot_table(
         index="bar", columns="part", values="parameters", fill_value=0, sort=False
     )
-    figure, axis = plt.subplots(figsize=(8.5, 3.6))
-    left = np.zeros(len(wide))
-    for part, colour in zip(sorted(wide, key=lambda column: -wide[column].max()), _PART_COLOURS * 2, strict=False):
-        axis.barh(wide.index, wide[part] / 1e6, left=left, color=PALETTE[colour], label=part)
-        left += wide[part].to_numpy() / 1e6
+    order = sorted(wide, key=lambda part: -wide[part].max())
+    colours = dict(zip(order, map(PALETTE.get, _PART_COLOURS * 2), strict=False))
+    axis = (wide[order] / 1e6).plot.barh(stacked=True, color=colours, width=0.8, linewidth=0, figsize=(8.5, 3.6))
     for claim in PAPER_COUNTS[:2]:
+        place = wide.index.get_loc(f"{claim.what}, released head")
         label = "as printed" if claim is PAPER_COUNTS[0] else None
-        axis.plot(
-            claim.printed / 1e6, f"{claim.what}, released head", "x", color=PAPER_COLOUR, ms=9, mew=2, label=label
-        )
+        axis.plot(claim.printed / 1e6, place, "x", color=PAPER_COLOUR, ms=9, mew=2, label=label)
     axis.invert_yaxis()
-    axis.set(xlabel="trainable parameters, millions")
+    axis.set(xlabel="trainable parameters, millions", ylabel="")
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
+    return cast(Figure, axis.figure)
 
 
 def atrous_table(rates: tuple[int, ...] = (1, 2, 3)) -> pd.DataFrame:
     """Pixels that a 3x3 kernel reads at each rate, relative to its centre: rate, row, column."""
     steps = (-1, 0, 1)
-    return pd.DataFrame(
-        [(r, r * i, r * j) for r in rates for i in steps for j in steps], columns=["rate", "row", "column"]
-    )
+    return pd.DataFrame([{"rate": r, "row": r * i, "column": r * j} for r in rates for i in steps for j in steps])
 
 
 def plot_atrous(table: pd.DataFrame) -> Figure:
     """The pixels read at each rate, with the square they span (`atrous_table`)."""
-    rates = sorted(table["rate"].unique())
-    figure, axes = plt.subplots(1, len(rates), figsize=(3.0 * len(rates), 3.0), layout="constrained")
-    for axis, rate in zip(axes, rates, strict=True):
-        part = table[table["rate"] == rate]
+    groups = table.groupby("rate")
+    figure, axes = plt.subplots(1, len(groups), figsize=(3.0 * len(groups), 3.0), layout="constrained")
+    for axis, (rate, part) in zip(axes, groups, strict=True):
+        side, edges = 2 * rate + 1, np.arange(-4.5, 5)
         axis.scatter(part["column"], part["row"], marker="s", s=170, color=PALETTE["blue"])
-        axis.add_patch(
-            Rectangle(
-                (-rate - 0.5, -rate - 0.5), 2 * rate + 1, 2 * rate + 1, fill=False, edgecolor="black", linewidth=2
-            )
-        )
-        axis.set(title=f"rate {rate}: spans {2 * rate + 1} x {2 * rate + 1}", aspect="equal")
-        axis.set(xlim=(-4.6, 4.6), ylim=(4.6, -4.6), xticks=np.arange(-4.5, 5), yticks=np.arange(-4.5, 5))
+        axis.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, edgecolor="black", linewidth=2))
+        axis.set(title=f"rate {rate}: spans {side} x {side}", aspect="equal", xticks=edges, yticks=edges)
+        axis.set(xlim=(-4.6, 4.6), ylim=(4.6, -4.6))
         axis.tick_params(labelbottom=False, labelleft=False)
     return figure
 
@@ -144,14 +126,10 @@ def seen_by_acnn(size: int = 161, draws: int = 2) -> tuple[pd.DataFrame, np.ndar
     whether the geometry reaches it), and the effective field, float32 [size, size], for the map.
     """
     trunk = build_network("acnn", 32, seed=0).trunk
-    reached = support(trunk, size)
     field = effective_field(trunk, size, draws=draws)
-    share = share_within(field)
-    row = reached[size // 2, size // 2 :]
-    table = pd.DataFrame(
-        {"distance": np.arange(len(row)), "share within": share[: len(row)].numpy(), "reached": row.numpy()}
-    )
-    return table, field.numpy()
+    reached = support(trunk, size)[size // 2, size // 2 :].numpy()
+    share = share_within(field)[: len(reached)].numpy()
+    return pd.DataFrame({"distance": np.arange(len(reached)), "share within": share, "reached": reached}), field.numpy()
 
 
 def plot_field(table: pd.DataFrame, field: np.ndarray, frame: int = 256) -> Figure:
@@ -175,9 +153,9 @@ def plot_field(table: pd.DataFrame, field: np.ndarray, frame: int = 256) -> Figu
 def plot_cost(table: pd.DataFrame) -> Figure:
     """Parameters against multiply-accumulates an image, a point a network; its area grows with the activations kept."""
     figure, axis = plt.subplots(figsize=(6.5, 4.0))
-    for row, colour in zip(table.itertuples(), _PART_COLOURS, strict=False):
+    for row in table.itertuples():
         place = (row.parameters / 1e6, row.macs / 1e9)
-        axis.scatter(*place, s=40 + row.activation_mib, color=PALETTE[colour], alpha=0.7)
+        axis.scatter(*place, s=40 + row.activation_mib, color=MODEL_COLOURS[str(row.model)], alpha=0.7)
         axis.annotate(name(row.model), place, xytext=(10, 8), textcoords="offset points")
     axis.set(xscale="log", yscale="log", xlabel="trainable parameters, millions")
     axis.set_ylabel("multiply-accumulates an image, billions")

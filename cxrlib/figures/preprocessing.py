@@ -16,13 +16,11 @@ from cxrlib.names import name
 
 def plot_steps(examples: pd.DataFrame, size: int) -> Figure:
     """A row an example, a column a step; decoded images are drawn over the full range of their type."""
-    figure, axes = plt.subplots(
-        len(examples), len(STEPS), figsize=(8, 2.7 * len(examples)), squeeze=False, layout="constrained"
-    )
+    size_in = (8, 2.7 * len(examples))
+    figure, axes = plt.subplots(len(examples), len(STEPS), figsize=size_in, squeeze=False, layout="constrained")
     for row, example in zip(axes, examples.itertuples(), strict=True):
         for axis, (step, image) in zip(row, step_images(str(example.path), size).items(), strict=True):
-            top = full_range(image) if step == "decoded" else 1.0
-            axis.imshow(image, cmap="gray", vmin=0, vmax=top, aspect="equal")
+            axis.imshow(image, vmin=0, vmax=full_range(image) if step == "decoded" else 1.0)
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"{step}, {image.shape[1]} x {image.shape[0]}", fontsize="small")
         licence = textwrap.shorten(str(example.licence), 34, placeholder=" …")
@@ -38,8 +36,7 @@ def plot_intensity(means: pd.DataFrame) -> Figure:
             axis.plot(part["level"], part["density"], color=CLASS_COLOURS[label], label=name(label))
         axis.set_title(f"{step} min-max")
         axis.set_xlabel("grey level" + (" (share of the file's range)" if step == "before" else ""))
-    axes[0].set_ylabel("density")
-    axes[0].set_ylim(bottom=0)
+    axes[0].set(ylabel="density", ylim=(0, None))
     axes[1].legend()
     return figure
 
@@ -47,10 +44,9 @@ def plot_intensity(means: pd.DataFrame) -> Figure:
 def plot_variants(pixels: np.ndarray, rotation: str, seed: int) -> Figure:
     """The 32 variants of one image (uint8 [S, S]), four rows of eight, named by what was done."""
     figure, axes = plt.subplots(4, 8, figsize=(10, 5.9), layout="constrained")
-    for axis, title, image in zip(
-        axes.flat, variant_table()["name"], augment(pixels[None], rotation, seed), strict=True
-    ):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    variants = augment(pixels[None], rotation, seed)
+    for axis, title, image in zip(axes.flat, variant_table()["name"], variants, strict=True):
+        axis.imshow(image, vmin=0, vmax=255)
         axis.set_title(title, fontsize=6.5, loc="center")
         axis.axis("off")
     return figure

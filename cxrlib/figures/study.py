@@ -17,8 +17,7 @@ def plot_cost(costs: pd.DataFrame, hours: pd.DataFrame) -> Figure:
         sns.stripplot(shown, x="network", y="minutes", hue="machine", ax=cells, size=4, alpha=0.7)
         cells.set_yscale("log")
         sns.move_legend(cells, "lower center", bbox_to_anchor=(0.5, 1.1), title=None, fontsize="x-small")
-        work = hours["hours"].iloc[0] * hours["workers"].iloc[0]
-        even = work / hours["workers"]
+        even = hours["hours"].iloc[0] * hours["workers"].iloc[0] / hours["workers"]
         grid.plot(hours["workers"], even, color=PALETTE["grey"], linestyle="--", label="work shared evenly")
         grid.plot(hours["workers"], hours["hours"], color=PALETTE["blue"], marker="o", label="and the longest chain")
         grid.set(xscale="log", yscale="log", xticks=hours["workers"], xticklabels=hours["workers"])

@@ -34,7 +34,7 @@ def use_style() -> None:
 
 
 def legend_below(
-    figure: Figure, colours: Mapping[str, Any], lines: Mapping[str, str] | None = None, printed: bool = False
+    figure: Figure, colours: Mapping[str, Any], lines: Mapping[str, Any] | None = None, printed: bool = False
 ) -> None:
     """One legend under all panels: a point for each of `colours`, a grey line for each text and line style of `lines`, a cross for the paper."""
     handles = [Line2D([], [], color=colour, marker="o", linestyle="", label=text) for text, colour in colours.items()]

@@ -47,12 +47,12 @@ def divide(
     if not published:
         images["part"] = "train"
     reasons = images["image_id"].map(unusable.set_index("image_id")["reason"]).astype("string")
-    lasting = [
+    unfit = [
         (images["label"].isna(), "no label"),
         (disputed(images), "its repeats state something else"),
         (images["part"].isna(), "in no part of the published split"),
     ]
-    reasons = reasons.fillna(first_reason(images.index, lasting))
+    reasons = reasons.fillna(first_reason(images.index, unfit))
     lost = [images.assign(reason=reasons)[reasons.notna()]]
     images = images[reasons.isna()].reset_index(drop=True)
     if not published:

@@ -21,8 +21,8 @@ Masks = npt.NDArray[np.bool_]
 
 def has_mask(images: pd.DataFrame) -> pd.Series:
     """Whether an image's lungs are known, bool: a phantom's always, a radiograph's where its collection has a mask."""
-    known = [path.startswith("phantom:") or _file(*where) is not None for path, *where in _keys(images)]
-    return pd.Series(known, images.index, dtype=bool)
+    stored = [_file(*row) is not None for row in images[["image_id", "collection"]].itertuples(index=False)]
+    return images["path"].str.startswith("phantom:") | np.array(stored, dtype=bool)
 
 
 def lung_masks(images: pd.DataFrame, size: int) -> Masks:
@@ -34,19 +34,14 @@ def lung_masks(images: pd.DataFrame, size: int) -> Masks:
     generated = images["path"].str.startswith("phantom:").to_numpy()
     if generated.any():
         found[generated] = phantom_masks(images.loc[generated, "path"].tolist(), size)[0]
-    for row, (path, name, collection) in enumerate(_keys(images)):
-        if path.startswith("phantom:"):
-            continue
+    for row in np.flatnonzero(~generated):
+        name, collection = images[["image_id", "collection"]].iloc[row]
         file = _file(name, collection)
         if file is None:
             raise DataError(f"{name} has no lung mask: select images with masks.has_mask.")
         with Image.open(file) as mask:
             found[row] = np.asarray(mask.convert("L").resize((size, size), Image.Resampling.BOX)) > 127
     return found
-
-
-def _keys(images: pd.DataFrame) -> list[tuple[str, str, str]]:
-    return list(zip(images["path"].astype(str), images["image_id"], images["collection"], strict=True))
 
 
 def _file(image_id: str, collection: str) -> Path | None:

@@ -43,18 +43,15 @@ EXCLUSIONS = pa.DataFrameSchema(
 )
 
 
-def validate_images(images: pd.DataFrame) -> pd.DataFrame:
+def validate_images(images: pd.DataFrame, schema: pa.DataFrameSchema = IMAGE_TABLE) -> pd.DataFrame:
     """`images` checked against `IMAGE_TABLE`; raises DataError naming the first wrong column and row."""
-    return _validate(IMAGE_TABLE, images, "image table")
+    try:
+        return schema.validate(images.reset_index(drop=True))
+    except pa.errors.SchemaError as error:
+        what = "image table" if schema is IMAGE_TABLE else "table of exclusions"
+        raise DataError(f"the {what} is not valid: {error}".replace("\n", " ")[:600]) from error
 
 
 def validate_exclusions(excluded: pd.DataFrame) -> pd.DataFrame:
     """`excluded` checked against `EXCLUSIONS`; raises DataError."""
-    return _validate(EXCLUSIONS, excluded, "table of exclusions")
-
-
-def _validate(schema: pa.DataFrameSchema, frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    try:
-        return schema.validate(frame.reset_index(drop=True))
-    except pa.errors.SchemaError as error:
-        raise DataError(f"the {what} is not valid: {error}".replace("\n", " ")[:600]) from error
+    return validate_images(excluded, EXCLUSIONS)

@@ -15,7 +15,8 @@ from cxrlib.storage import digest
 
 
 def run_samples(config: RunConfig, edition: Edition) -> RunSamples:
-    """The arrays of a run of the study, as stored; raises DataError if a class is missing from any part."""
+    """The arrays of a run of the study, as stored; DataError if the images, or a class of any part, are missing."""
+    edition.require_images()
     cohort = build_cohort(edition, config.cohort, config.rules, config.draw_seed)
     store = open_store(edition.images, config.image_size)
     train, lost_train = load_samples(store, cohort.train)

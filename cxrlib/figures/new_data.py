@@ -20,7 +20,7 @@ def plot_division(counts: pd.DataFrame) -> Figure:
 
 
 def plot_association(table: pd.DataFrame) -> Figure:
-    """Balanced accuracy of each attribute that is no picture; `table` as `check.verdicts.association` gives it."""
+    """Balanced accuracy of each attribute that is no picture; `table` as `data.verdicts.association` gives it."""
     figure, axis = plt.subplots(figsize=(8.0, 3.2))
     sns.barplot(table, y="attribute", x="bacc", color=PALETTE["sky"], ax=axis)
     if len(table):

@@ -10,8 +10,8 @@ import pytest
 from cxrlib.analysis.new_data.example import PLANTED, PROBLEMS, write_example
 from cxrlib.cli.main import main
 from cxrlib.data.check import CheckReport, check
-from cxrlib.data.check.verdicts import association
 from cxrlib.data.readers import own, read_data
+from cxrlib.data.verdicts import association
 from cxrlib.errors import DataError, ParameterError
 
 FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images)

@@ -6,8 +6,10 @@ import pytest
 from cxrlib.data import editions
 from cxrlib.data.editions import Edition, images_digest, load_edition, match_licences
 from cxrlib.data.schema import EXCLUSIONS, IMAGE_TABLE
+from cxrlib.data.selection import run_samples
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.images.hashing import perceptual_hashes
+from tests.builders import make_config
 
 OPEN_DIGEST = "548192d2beda17ab17e3f252e24e1bc3b1bac69c0d94037356b737c73f69b7c4"
 
@@ -157,7 +159,7 @@ def test_the_open_edition_is_read_without_its_images(phantom_env, monkeypatch):
     assert edition.images["component"].nunique() > edition.images["patient_id"].nunique()
     assert load_edition().name == "phantom", "auto asks for images"
     with pytest.raises(DataError, match="fetch cxr-open"):
-        edition.require_images()
+        run_samples(make_config(edition="open"), edition)
 
 
 @pytest.mark.real_data

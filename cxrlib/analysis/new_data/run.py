@@ -15,14 +15,13 @@ from cxrlib.analysis.new_data.checklists import checklist
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.analysis.single_run import comparison_table, provenance_table
 from cxrlib.config import MODELS, RunConfig, RunParameters, checked
-from cxrlib.data.check import CheckReport, check
-from cxrlib.data.check.report import gather
-from cxrlib.data.check.verdicts import association
+from cxrlib.data.check import CheckReport, check, gather
 from cxrlib.data.division import PARTS, Division, divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, read_data
 from cxrlib.data.samples import RunSamples, subsample
 from cxrlib.data.selection import load_samples
+from cxrlib.data.verdicts import association
 from cxrlib.errors import ParameterError
 from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store

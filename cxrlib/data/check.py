@@ -1,4 +1,4 @@
-"""All checks over one collection: the table of verdicts, with the images behind each."""
+"""What is wrong with a collection before anything is trained on it: all `verdicts`, with the images behind each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.check.verdicts import CHECKS, ERROR, OK, WARNING, Facts, Verdict
 from cxrlib.data.division import published_split
 from cxrlib.data.editions import link
 from cxrlib.data.readers.base import Collection
+from cxrlib.data.verdicts import CHECKS, ERROR, OK, WARNING, Facts, Verdict
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
 
@@ -35,7 +35,7 @@ class CheckReport:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many rows and files the reader left out, by reason; some are findings, some a collection's own rules."""
+        """How many rows and files the reader left out, by reason: findings, or rules of the collection."""
         return {str(reason): int(n) for reason, n in self.collection.excluded["reason"].value_counts().items()}
 
     @property

@@ -162,14 +162,17 @@ def test_the_baseline_sees_what_thumbnails_show_and_no_more() -> None:
 
 @pytest.mark.slow
 def test_the_report_is_the_chapter_without_its_explanations(
-    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clean: Path, phantom_env: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [text for name, value in FAST.items() for text in ("-p", f"{name}={value}")]
+    given = FAST | {"preparation": "lungs", "recipe": "deepcovid", "beta": None, "learning_rate": 2e-4}
+    options = [text for name, value in given.items() for text in ("-p", f"{name}={value}")]
     report = tmp_path / "report"
     assert main(["own", str(clean), "--report", str(report), *options]) in (0, 3)
     page = (report / "index.html").read_text()
     assert "{glue" not in page and "{ref}" not in page and "papermill" not in page.split("<body")[1][:3000]
     assert "AUROC of 0." in page or "AUROC of 1." in page
+    config = json.loads((report / "config.json").read_text())["config"]
+    assert {name: config[name] for name in given} == given, "a given value wins, also where it is the usual default"
     assert set(json.loads((report / MARKER).read_text())["files"]) == {p.name for p in report.iterdir()} - {MARKER}
     assert str(report) in capsys.readouterr().out
     assert (clean / "images.csv").is_file()

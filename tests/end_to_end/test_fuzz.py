@@ -44,6 +44,16 @@ def png(pixels: np.ndarray = PIXELS, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def written(name: str, content: bytes, read: Callable[[Path], object]) -> Case:
+    """Write one file and read it."""
+
+    def case(folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        return read(folder / name)
+
+    return case
+
+
 def write_folder(folder: Path, table: bytes, files: dict[str, bytes], name: str = "images.csv") -> Path:
     for file, content in files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -59,23 +69,7 @@ LABELS = [
     "2", "-1", "maybe", "kovid", "0;1", "covid,non_covid", "é", "陽性", "\u200bcovid", "=1+1", "covid\t", "'covid'", "null", "?",
     "covid\\n", "1e0", "True ", "POS", "neg", "no finding", "0.0", "false", "normal", "NORMAL", "Pneumonia",
 ]  # fmt: skip
-PATIENTS = [
-    "7001",
-    "7001.0",
-    "P1",
-    "p1",
-    "",
-    "nan",
-    "unknown",
-    "\u00e9",
-    "a b",
-    "-",
-    "0",
-    "1e3",
-    "P1;P2",
-    '"p"',
-    "p\tq",
-]
+PATIENTS = ["7001", "7001.0", "P1", "", "nan", "unknown", "\u00e9", "a b", "-", "0", "1e3", "P1;P2", '"p"', "p\tq"]
 FILES = [
     "images/0.png", "./images/0.png", "images\\0.png", "0.png", "/etc/passwd", "../0.png", "", " ", "images", "images/", ".", "..",
     "no.png", "images/0.PNG", "images//0.png", "images/0.png\u0000", "C:\\0.png", "~/0.png", "images/../images/0.png", "x" * 300,
@@ -133,17 +127,10 @@ def table_cases() -> Iterator[tuple[str, Case]]:
 
 def _bomb() -> bytes:
     """A PNG of 40,000 x 40,000 pixels in a few bytes."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-        + chunk(b"IEND", b"")
-    )
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b""))
+    parts = (struct.pack(">I", len(x)) + kind + x + struct.pack(">I", zlib.crc32(kind + x)) for kind, x in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def image_files() -> dict[str, bytes]:
@@ -157,11 +144,11 @@ def image_files() -> dict[str, bytes]:
         "html": b"<html>", "nan": png(np.full((40, 40), np.nan, np.float32), format="TIFF"), "dicom prefix": bytes(128) + b"DICM",
         "animation": png(format="GIF", save_all=True, append_images=[Image.fromarray(PIXELS.T)]),
     }  # fmt: skip
-    for share in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99):
+    for share in (0.01, 0.3, 0.7, 0.99):
         found[f"png cut at {share}"] = whole[: int(share * len(whole))]
         found[f"jpeg cut at {share}"] = jpeg[: int(share * len(jpeg))]
     rng = np.random.default_rng(1)
-    for number in range(12):
+    for number in range(8):
         broken = bytearray(whole if number % 2 else jpeg)
         for place in rng.integers(8, len(broken), 6):
             broken[place] ^= int(rng.integers(1, 255))
@@ -202,9 +189,7 @@ def prediction_cases() -> Iterator[tuple[str, Case]]:
         def case(folder: Path) -> None:
             (folder / "p.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
             SPLIT.to_csv(folder / "split.csv", index=False)
-            found = score(
-                "p", read_table(folder / "p.csv", ("image_id", "probability")), read_split(folder / "split.csv")
-            )
+            found = score("p", read_table(folder / "p.csv"), read_split(folder / "split.csv"))
             assert len(found.predictions) == 16, "an image went missing"
 
         return case
@@ -217,24 +202,7 @@ def prediction_cases() -> Iterator[tuple[str, Case]]:
         return case
 
     text = GOOD.to_csv(index=False)
-    for value in (
-        "nan",
-        "",
-        "inf",
-        "-inf",
-        "1.5",
-        "-0.1",
-        "high",
-        "0,5",
-        "1e400",
-        "True",
-        "None",
-        "0x1",
-        "½",
-        "1e-400",
-        "-0.0",
-        "1",
-    ):
+    for value in "nan||inf|-inf|1.5|-0.1|high|0,5|1e400|True|None|0x1|½|-0.0|1".split("|"):
         yield f"probability {value}", judged(text.replace("0.95", f'"{value}"'))
     for name, table in {
         "missing": GOOD.iloc[:-1], "doubled": pd.concat([GOOD, GOOD.tail(1)]), "unknown": GOOD.replace("i19", "j19"),
@@ -250,10 +218,8 @@ def prediction_cases() -> Iterator[tuple[str, Case]]:
     for column, value in itertools.product(
         ("split", "label", "component", "overlap", "image_id"), ("", "x", "-1", "2.5")
     ):
-        yield (
-            f"split {column} {value!r}",
-            split(SPLIT.astype(str).assign(**{column: [value, *SPLIT[column].astype(str)[1:]]})),
-        )
+        changed = {column: [value, *SPLIT[column].astype(str)[1:]]}
+        yield f"split {column} {value!r}", split(SPLIT.astype(str).assign(**changed))
     for column in SPLIT:
         yield f"split without {column}", split(SPLIT.drop(columns=column))
     for name, card in {
@@ -261,21 +227,9 @@ def prediction_cases() -> Iterator[tuple[str, Case]]:
         "number": "who: 1\nwhat: 2\nlicence: 3", "object": "!!python/object/apply:os.system [ls]", "url": "who: us\nwhat: a network of mine\nlicence: CC0\nurl: ftp",
         "seed": "who: us\nwhat: a network of mine\nlicence: CC0\ndraw_seed: -1", "good": "who: us\nwhat: a network of mine\nlicence: CC0",
     }.items():  # fmt: skip
-        yield (
-            f"card {name}",
-            lambda folder, card=card: (  # type: ignore[misc]
-                (folder / "card.yml").write_text(card),
-                read_card(folder / "card.yml"),
-            ),
-        )
+        yield f"card {name}", written("card.yml", card.encode(), read_card)
     for name, content in TABLES.items():
-        yield (
-            f"printed {name}",
-            lambda folder, content=content: (  # type: ignore[misc]
-                (folder / "t.csv").write_bytes(content),
-                read_printed(str(folder / "t.csv"), 10, 10),
-            ),
-        )
+        yield f"printed {name}", written("t.csv", content, lambda path: read_printed(str(path), 10, 10))
 
 
 # --- parameters and folders ------------------------------------------------------------------------------------------
@@ -290,7 +244,7 @@ VALUES = ["beta=-1", "beta=0", "beta=nan", "beta=inf", "beta=1e9", "beta=", "bet
 
 def parameter_cases() -> Iterator[tuple[str, Case]]:
     for value in VALUES:
-        yield f"-p {value}", lambda _, value=value: new_config(**parameters([value]))  # type: ignore[misc]
+        yield f"-p {value}", written("p", value.encode(), lambda path: new_config(**parameters([path.read_text()])))
 
 
 def folder_cases() -> Iterator[tuple[str, Case]]:
@@ -304,17 +258,7 @@ def folder_cases() -> Iterator[tuple[str, Case]]:
 
         return case
 
-    places = (
-        "precious",
-        "all",
-        "all/data",
-        "all/data/report",
-        "all/data/images",
-        "precious/thesis.tex",
-        ".",
-        "new",
-        "new/deep",
-    )
+    places = ("precious", "all", "all/data", "all/data/report", "precious/thesis.tex", ".", "new", "new/deep")
     markers = (None, "", "{}", "[]", '{"files": []}', '{"files": ["images.csv"]}', '{"files": null}')
     for place, marker in itertools.product(places, markers):
         yield f"report {place} {marker}", of(place, marker)
@@ -354,40 +298,31 @@ def record_cases() -> Iterator[tuple[str, Case]]:
 
         return case
 
-    def edit(path: Path, old: str, new: str) -> None:
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
+    def edit(name: str, old: str, new: str) -> Case:
+        def change(saved: Path) -> None:
+            text = (saved / name).read_text()
+            assert old in text
+            (saved / name).write_text(text.replace(old, new, 1))
+
+        return of(change)
+
+    def replaced(name: str, content: Callable[[bytes], bytes]) -> Case:
+        return of(lambda saved: (saved / name).write_bytes(content((saved / name).read_bytes())))
+
+    def without(key: str) -> Callable[[bytes], bytes]:
+        return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != key}).encode()
 
     for name in ("record.json", "history.csv", "predictions.parquet"):
-        yield f"record without {name}", of(lambda folder, name=name: (folder / name).unlink())  # type: ignore[misc]
-        for share in (0.0, 0.5, 0.99):
-            yield (
-                f"record {name} cut at {share}",
-                of(
-                    lambda folder, name=name, share=share: (folder / name).write_bytes(  # type: ignore[misc]
-                        (folder / name).read_bytes()[: int(share * len((folder / name).read_bytes()))]
-                    )
-                ),
-            )
-        yield f"record {name} as text", of(lambda folder, name=name: (folder / name).write_text("x"))  # type: ignore[misc]
+        yield f"record {name} cut", replaced(name, lambda content: content[: len(content) * 99 // 100])
+        yield f"record {name} empty", replaced(name, lambda _: b"")
+        yield f"record {name} as text", replaced(name, lambda _: b"x")
     for key in ("format", "config", "inputs", "metrics", "provenance", "files"):
-        yield (
-            f"record without {key}",
-            of(
-                lambda folder, key=key: (folder / "record.json").write_text(  # type: ignore[misc]
-                    json.dumps({k: v for k, v in json.loads((folder / "record.json").read_text()).items() if k != key})
-                )
-            ),
-        )
+        yield f"record without {key}", replaced("record.json", without(key))
     for old, new in {
-        '"format": 3': '"format": 2',
-        '"auroc": 0.': '"auroc": 0.9',
-        '"device": "cpu"': '"device": "gpu"',
-        '"seed": 0': '"seed": 1',
-    }.items():
-        yield f"record {old} -> {new}", of(lambda folder, old=old, new=new: edit(folder / "record.json", old, new))  # type: ignore[misc]
-    yield "record history", of(lambda folder: edit(folder / "history.csv", "0.5", "0.4"))
+        '"format": 3': '"format": 2', '"auroc": 0.': '"auroc": 0.9', '"device": "cpu"': '"device": "gpu"', '"seed": 0': '"seed": 1',
+    }.items():  # fmt: skip
+        yield f"record {old} -> {new}", edit("record.json", old, new)
+    yield "record history", edit("history.csv", "0.5", "0.4")
     yield "record untouched", of(lambda folder: None, stays=True)
     yield "record unlisted", of(lambda folder: (folder.parent / "SHA256SUMS").unlink())
 
@@ -398,7 +333,7 @@ KINDS: dict[str, Callable[[], Iterator[tuple[str, Case]]]] = {
     "tables": table_cases, "images": image_cases, "predictions": prediction_cases, "parameters": parameter_cases,
     "folders": folder_cases, "records": record_cases,
 }  # fmt: skip
-FEWEST = {"tables": 100, "images": 40, "predictions": 80, "parameters": 40, "folders": 60, "records": 20}
+FEWEST = {"tables": 90, "images": 30, "predictions": 80, "parameters": 40, "folders": 50, "records": 15}
 
 
 @pytest.mark.slow

@@ -44,8 +44,10 @@ class Score:
 def read_table(path: Path, needed: Sequence[str] = ("image_id", "probability")) -> pd.DataFrame:
     """A CSV table (or Parquet file) with text ids and numbers read to their last digit; DataError names what is wrong."""
     try:
-        parquet = path.suffix == ".parquet"
-        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=_TEXT, index_col=False)  # type: ignore[arg-type]
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=_TEXT, index_col=False, float_precision="round_trip")
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a readable table ({error}).".replace("\n", " ")) from error
     missing = [name for name in needed if name not in table]
@@ -63,8 +65,8 @@ def read_split(path: Path) -> pd.DataFrame:
         wrong = split.loc[~split[column].isin(known), column]
         if len(wrong):
             raise DataError(f"{path}: {column} is '{wrong.iloc[0]}', allowed are {', '.join(map(str, known))}.")
-    if split["image_id"].isna().any() or split.duplicated(["split", "image_id"]).any():
-        raise DataError(f"{path} has an image without a name, or twice in one part.")
+    if split["image_id"].isna().any() or split.drop_duplicates().duplicated(["split", "image_id"]).any():
+        raise DataError(f"{path} has an image without a name, or one of which two rows of a part say different things.")
     try:
         split = split.astype({"component": np.int64, "overlap": bool, "label": np.int8})
     except ValueError as error:
@@ -84,10 +86,14 @@ def score(name: str, predictions: pd.DataFrame, split: pd.DataFrame) -> Score:
     """
     rows = split[split["split"] != "train"].reset_index(drop=True)
     keys = ["split", "image_id"] if "split" in predictions else ["image_id"]
+    twice = split.loc[
+        split.duplicated(["split", "image_id"]), "image_id"
+    ]  # as under `paper`, whose parts repeat an image
+    repeated = predictions.duplicated(keys) & ~(predictions.duplicated() & predictions["image_id"].isin(twice))
     found = rows[keys].merge(predictions.drop_duplicates(keys), how="left", on=keys, indicator=True)
     for wrong, what in (
         (predictions[~predictions["image_id"].isin(split["image_id"])], "has {} images that are not in the split"),
-        (predictions[predictions.duplicated(keys)], "has {} images twice"),
+        (predictions[repeated], "has {} images twice"),
         (rows[found["_merge"] == "left_only"], "lacks {} images of the split"),
     ):
         if len(wrong):
@@ -117,19 +123,17 @@ def comparable(scored: Score, records: Iterable[Record]) -> list[Record]:
 
 def results_table(scored: Sequence[Score], records: Sequence[Record] = ()) -> pd.DataFrame:
     """A row a set of predictions, the best AUROC first: name, by, metrics with intervals, threshold transfer, sources, calibration."""
-    rows = []
-    for one in (*scored, *records):
+    rows, judged = [], list[Score | Record]([*scored, *records])
+    for one in judged:
         name, by = (one.name, "submitted") if isinstance(one, Score) else (one.key, "recorded")
         test, tuned, held = one.metrics["test"], one.metrics["test_tuned"], one.test()
         row = {"name": name, "by": by, "images": test["n"]}
         row |= {f"{key}{end}": test[f"{key}{end}"] for key in SHOWN for end in ENDS}
         row |= {"threshold": tuned["threshold"]} | {f"tuned_{key}": tuned[key] for key in SHOWN[2:]}
         row |= {f"{key}{end}": one.metrics[key][part] for key in SOURCES for end, part in ENDS.items()}
-        row |= {
-            key: f(held["label"], held["probability"])
-            for key, f in {"ece": expected_calibration_error, "brier": brier}.items()
-        }
-        rows.append(row | {"log_loss": log_loss(held["label"], held["logit"])})
+        y, p = held["label"], held["probability"]
+        row |= {"ece": expected_calibration_error(y, p), "brier": brier(y, p), "log_loss": log_loss(y, held["logit"])}
+        rows.append(row)
     table = pd.DataFrame(rows)
     numbers = table.columns.difference(["name", "by", "images"])
     return table.astype(dict.fromkeys(numbers, float)).sort_values("auroc", ascending=False, ignore_index=True)

@@ -39,7 +39,7 @@ def split_table(
     """What a run with these parameters trains, validates and tests on: a row an image of each part, columns `COLUMNS`.
 
     It needs no image, so the open edition's table can be had on every machine. Under `released` and `paper` an image may
-    stand in two parts, as it did for the authors. Raises ParameterError for an unknown cohort or protocol.
+    stand in two parts, or twice in one, as it did for the authors. Raises ParameterError for an unknown cohort or protocol.
     """
     if cohort not in COHORTS:
         raise ParameterError(f"cohort = '{cohort}' is not allowed: choose one of {', '.join(COHORTS)}.")
@@ -52,8 +52,7 @@ def split_table(
     samples = Samples(np.zeros((len(rows), 1, 1), np.uint8), labels, rows)  # the split looks at no pixel
     train, valid = train_valid_split(samples, config, augmented=False)
     parts = {"train": train.table, "valid": valid.table, "test": drawn.test}
-    found = pd.concat([part.assign(split=name) for name, part in parts.items()])
-    found = found.drop_duplicates(["split", "image_id"]).reset_index(drop=True)
+    found = pd.concat([part.assign(split=name) for name, part in parts.items()], ignore_index=True)
     listed = cxr_open()
     listed = listed.set_axis("cxr-open/" + listed["path"]).rename_axis("image_id")
     at = listed.reindex(found["image_id"]).reset_index(drop=True).replace("", None)  # the publisher's names

@@ -6,20 +6,18 @@ every analysis from pixels. With `--runs N`: N of the records, trained again.
 """
 
 import importlib
-import math
 import pkgutil
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import cxrlib.analysis
 from cxrlib.data.editions import Edition, load_edition
-from cxrlib.errors import CxrError
+from cxrlib.errors import CxrError, RecordError
 from cxrlib.paths import results_root
 from cxrlib.records.analyses import ANALYSES, differences, read_analysis, record
-from cxrlib.records.evaluate import evaluate
+from cxrlib.records.evaluate import check_metrics
 from cxrlib.records.provenance import machine, versions
 from cxrlib.records.record import Record, read_records
 from cxrlib.training.precision import best_device
@@ -86,21 +84,12 @@ def _checks(records: list[Record], edition: Edition, runs: int) -> Iterator[Line
 
 
 def _metrics(found: Record) -> str:
-    """The first figure of a record that its predictions do not give, intervals included."""
-    for part, figures in evaluate(found.predictions).items():
-        stated = found.metrics[part]
-        pairs = figures.items() if isinstance(figures, dict) else [("", figures)]
-        for name, value in pairs:
-            old = stated[name] if isinstance(figures, dict) else stated
-            if not _close(old, value):
-                return f"{part} {name} is stated as {old} but is {value}"
+    """The first figure of a record that its predictions do not give, intervals included; empty where there is none."""
+    try:
+        check_metrics(found.predictions, found.metrics, intervals=True)
+    except RecordError as error:
+        return str(error)
     return ""
-
-
-def _close(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
-    return bool(one == other)
 
 
 def _trained_again(found: Record, edition: Edition) -> Line:

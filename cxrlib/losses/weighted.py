@@ -1,11 +1,8 @@
 """The losses of section V, Eqs. (1)-(4), and the loss the released code trains its rows without beta with.
 
-Networks return logits [B, 2], column 1 for COVID. Their difference z = logits[:, 1] - logits[:, 0] is the
-log-odds of COVID, since softmax(logits)[:, 1] = sigmoid(z); the binary losses are computed from z alone and
-never form log(0). bfloat16 and float16 are raised to float32 inside; float64 stays float64.
-
-An empty batch has loss 0 and a zero gradient (torch's own mean would be NaN). A label that is not a class
-index stops with torch's index error.
+Networks return logits [B, 2], column 1 for COVID. Their difference z = logits[:, 1] - logits[:, 0] is the log-odds of COVID; the
+binary losses are computed from z alone and never form log(0). bfloat16 and float16 are raised to float32 inside; float64 stays.
+An empty batch has loss 0 and a zero gradient (torch's own mean would be NaN).
 """
 
 import math
@@ -105,14 +102,10 @@ def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
 
 def _class_losses(logits: Tensor) -> Tensor:
     """Negative log-probability of every class, [B, C], from logits [B, C] or log-odds [B]."""
-    if logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 2):
-        z = _log_odds(logits)
-        return torch.stack((-F.logsigmoid(-z), -F.logsigmoid(z)), dim=-1)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise ParameterError(
-            f"logits of shape {tuple(logits.shape)} do not fit: give [B, C] with C >= 2, or log-odds [B]."
-        )
-    return -F.log_softmax(_wide(logits), dim=-1)
+    if logits.ndim == 2 and logits.shape[1] > 2:
+        return -F.log_softmax(_wide(logits), dim=-1)
+    z = _log_odds(logits)
+    return torch.stack((-F.logsigmoid(-z), -F.logsigmoid(z)), dim=-1)
 
 
 def _log_odds(logits: Tensor) -> Tensor:
@@ -121,20 +114,15 @@ def _log_odds(logits: Tensor) -> Tensor:
     if wide.ndim == 2 and wide.shape[1] == 2:
         return wide[:, 1] - wide[:, 0]
     if wide.ndim != 1:
-        raise ParameterError(
-            f"logits of shape {tuple(logits.shape)} do not fit a binary loss: give [B, 2], or log-odds [B]."
-        )
+        shape = tuple(logits.shape)
+        raise ParameterError(f"logits of shape {shape} do not fit: a binary loss takes [B, 2], or log-odds [B].")
     return wide
 
 
 def _wide(values: Tensor) -> Tensor:
-    plain = _plain(values)
+    """`values` without fastai's subclass (its kinds of tensors refuse to be combined), in float32 or wider."""
+    plain = values.as_subclass(Tensor)
     return plain if plain.dtype == torch.float64 else plain.float()
-
-
-def _plain(values: Tensor) -> Tensor:
-    """`values` without its subclass: fastai's tensors of different kinds refuse to be combined."""
-    return values.as_subclass(Tensor)
 
 
 def _error(probability: Tensor, target: Tensor) -> Tensor:
@@ -142,7 +130,7 @@ def _error(probability: Tensor, target: Tensor) -> Tensor:
         shapes = f"{tuple(probability.shape)} and {tuple(target.shape)}"
         raise ParameterError(f"probabilities and targets must both be of shape [B], not {shapes}.")
     wide = _wide(probability)
-    return wide - _plain(target).to(wide)
+    return wide - target.as_subclass(Tensor).to(wide)
 
 
 def _pick(values: Tensor, target: Tensor) -> Tensor:
@@ -150,7 +138,7 @@ def _pick(values: Tensor, target: Tensor) -> Tensor:
     if target.shape != values.shape[:1] or target.is_floating_point():
         given = f"{target.dtype} of shape {tuple(target.shape)}"
         raise ParameterError(f"targets must be integers of shape [{len(values)}], one a sample, not {given}.")
-    return values.gather(1, _plain(target).long().unsqueeze(1)).squeeze(1)
+    return values.gather(1, target.as_subclass(Tensor).long().unsqueeze(1)).squeeze(1)
 
 
 def reduce(losses: Tensor, reduction: Reduction) -> Tensor:

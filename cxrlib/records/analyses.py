@@ -123,10 +123,10 @@ def read_analysis(name: str) -> pd.DataFrame:
 
 def differences(analysis: Analysis, edition: Edition) -> str:
     """What differs between the committed table and one computed now, in one sentence; empty where nothing does."""
-    text = analysis.compute(edition).to_csv(index=False)
-    now, close = pd.read_csv(StringIO(text)), analysis.tolerance
+    text = analysis.compute(edition).to_csv(index=False, float_format=f"%.{DIGITS}g")
+    limits = {"check_dtype": False, "check_exact": False, "rtol": analysis.tolerance, "atol": analysis.tolerance}
     try:
-        pd.testing.assert_frame_equal(now, read_analysis(analysis.name), check_dtype=False, rtol=close, atol=close)
+        pd.testing.assert_frame_equal(pd.read_csv(StringIO(text)), read_analysis(analysis.name), **limits)
     except AssertionError as error:
         return " ".join(str(error).replace("[left]", "now").replace("[right]", "committed").split())
     return ""

@@ -3,6 +3,7 @@
 The checks run whenever a record is read or imported; they compute counts, rates and areas again, `make verify` intervals too.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -90,23 +91,30 @@ def check_history(history: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
         raise RecordError(f"history.csv must mark epoch {provenance['epoch_kept']} as the one kept")
 
 
-def check_metrics(predictions: pd.DataFrame, metrics: Mapping[str, Any]) -> None:
-    """Raise RecordError unless counts, rates and areas are those of the predictions (intervals: `make verify`)."""
-    test = predictions[predictions["split"] == "test"]
-    pairs: list[tuple[str, Any, Any]] = []
-    for name, (part, threshold) in _parts(predictions).items():
-        labels, probabilities, scores = _columns(part, "label", "probability", "logit")
-        found = point_values(labels, probabilities, scores, threshold)
-        pairs += [(f"{name} {key}", metrics[name][key], value) for key, value in found.items()]
-    for name, figure in _SOURCES.items():
-        pairs.append((name, metrics[name]["value"], _by_source(figure, test, draws=1)["value"]))
-    for name, stated, value in pairs:
-        same = stated == value if value is None or stated is None else abs(stated - value) <= TOLERANCE
-        if not same:
-            raise RecordError(f"{name} is stated as {stated} but the predictions give {value}")
-    reason = degenerate(test, metrics["test"])
-    if metrics["degenerate"] != reason:
-        raise RecordError(f"degenerate is stated as {metrics['degenerate']!r} but is {reason!r}")
+def check_metrics(
+    predictions: pd.DataFrame, metrics: Mapping[str, Any], intervals: bool = False, tolerance: float = TOLERANCE
+) -> None:
+    """Raise RecordError unless counts, rates and areas are those of the predictions, with `intervals` all that is stated."""
+    if intervals:
+        found = evaluate(predictions)
+    else:
+        test = predictions[predictions["split"] == "test"]
+        found = {name: {"value": _by_source(figure, test, draws=1)["value"]} for name, figure in _SOURCES.items()}
+        for name, (part, threshold) in _parts(predictions).items():
+            labels, probabilities, scores = _columns(part, "label", "probability", "logit")
+            found[name] = point_values(labels, probabilities, scores, threshold)
+        found["degenerate"] = degenerate(test, metrics["test"])
+    if intervals and metrics.keys() != found.keys():
+        raise RecordError(f"its metrics must be {', '.join(found)}, as they follow from its predictions")
+    for name in found:
+        figures, stated = ({"": tree[name]} if name == "degenerate" else dict(tree[name]) for tree in (found, metrics))
+        for key in [*figures, *(stated if intervals else ())]:
+            here, there = figures.get(key), stated.get(key)
+            same = here == there
+            if isinstance(here, int | float) and isinstance(there, int | float):
+                same = math.isclose(here, there, rel_tol=tolerance, abs_tol=TOLERANCE)
+            if not same:
+                raise RecordError(f"{name} {key} is stated as {there} but the predictions give {here}")
 
 
 def _parts(predictions: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, float]]:

@@ -1,20 +1,18 @@
 """Records from another machine, each checked before it joins the others (`python -m cxrlib import-records`)."""
 
 import json
-import math
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cxrlib.data.editions import load_edition
 from cxrlib.data.selection import selection_digest
 from cxrlib.errors import CxrError, DataError, RecordError
 from cxrlib.paths import results_root
-from cxrlib.records.evaluate import evaluate
+from cxrlib.records.evaluate import check_metrics
 from cxrlib.records.record import FILES, SUMS, adopt_record, load_record
 from cxrlib.storage import digest
 
@@ -60,11 +58,8 @@ def import_records(path: Path) -> Merged:
                         raise RecordError("another record with this key is here already: delete the unwanted one.")
                     merged.identical.append(source.name)
                     continue
-                if source.is_dir():
-                    adopt_record(source, place.parent)
-                else:
-                    place.parent.mkdir(exist_ok=True)
-                    source.rename(place)
+                place.parent.mkdir(exist_ok=True)
+                adopt_record(source, place.parent) if source.is_dir() else source.rename(place)
                 merged.added.append(source.name)
             except CxrError as error:
                 merged.refused[source.name] = str(error)
@@ -75,12 +70,10 @@ def _unpack(path: Path, target: Path) -> None:
     """Unpack an archive that holds files of records under their own names, once each, and nothing else."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            for entry in archive.infolist():
-                name = entry.filename
-                if not belongs(name) or names.count(name) > 1:
+            for name, count in Counter(archive.namelist()).items():
+                if not belongs(name) or count > 1:
                     raise DataError(f"{path.name} holds '{name}', which is no file of a record: nothing was imported.")
-                if entry.file_size > LARGEST:
+                if archive.getinfo(name).file_size > LARGEST:
                     raise DataError(f"'{name}' in {path.name} is larger than a record is: nothing was imported.")
             archive.extractall(target)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
@@ -90,8 +83,7 @@ def _unpack(path: Path, target: Path) -> None:
 def _check_run(folder: Path) -> None:
     """Raise RecordError unless the record verifies, follows from its predictions, and was made from the data here."""
     record = load_record(folder)
-    if not _same(evaluate(record.predictions), record.metrics):
-        raise RecordError("its metrics do not follow from its predictions: run it again.")
+    check_metrics(record.predictions, record.metrics, intervals=True, tolerance=1e-6)
     try:
         edition = load_edition(record.config.edition, record.config.licences)
     except DataError:  # the original edition, whose images are not here
@@ -110,15 +102,6 @@ def _check_pretraining(file: Path) -> None:
         raise RecordError("it is no record of a pretraining: copy the archive again.") from error
     if not file.stem.endswith(f"-{identity}"):
         raise RecordError("it holds another pretraining's config or data: run it again.")
-
-
-def _same(found: Any, stated: Any) -> bool:
-    """Whether two trees of metrics agree to a relative 1e-6."""
-    if isinstance(found, Mapping) and isinstance(stated, Mapping):
-        return found.keys() == stated.keys() and all(_same(found[name], stated[name]) for name in found)
-    if isinstance(found, int | float) and isinstance(stated, int | float):
-        return math.isclose(found, stated, rel_tol=1e-6, abs_tol=1e-9)
-    return bool(found == stated)
 
 
 def _content(path: Path) -> dict[str, bytes]:

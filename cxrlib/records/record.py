@@ -135,7 +135,6 @@ def save_record(record: Record, root: Path | None = None) -> Path:
 
 def adopt_record(source: Path, root: Path) -> None:
     """Move the folder of a record that was verified elsewhere to `root`, as it is, and list its digest there."""
-    root.mkdir(parents=True, exist_ok=True)
     with _listing(root / source.name):
         source.rename(root / source.name)
 

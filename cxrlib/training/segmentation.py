@@ -4,7 +4,7 @@ Trained on the lung masks at hand (see `data.masks`), at the size of the images 
 radiographs were drawn by another network, so agreement with them is agreement with that network.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +96,7 @@ def preparation(config: RunConfig, edition: Edition | None = None) -> Callable[[
         return equalised if config.preparation == "equalised" else None
     own = config.edition == "own"
     edition = edition or load_edition("auto" if own else config.edition, config.licences)
-    drawn = None if own else build_cohort(edition, config.cohort, config.rules, config.draw_seed)
-    unseen = frozenset() if drawn is None else frozenset(drawn.test["component"])
+    unseen = () if own else build_cohort(edition, config.cohort, config.rules, config.draw_seed).test["component"]
     return train_segmenter(edition, config.image_size, unseen, config.draw_seed).prepare
 
 
@@ -109,7 +108,7 @@ def dice(found: Masks, truth: Masks) -> npt.NDArray[np.float64]:
 
 
 def train_segmenter(
-    edition: Edition, size: int, without: Collection[int] = (), seed: int = 0, epochs: int = 25
+    edition: Edition, size: int, without: Iterable[int] = (), seed: int = 0, epochs: int = 25
 ) -> Segmenter:
     """A U-Net trained on images with lung masks, none of a component in `without` (such as the test set's).
 

@@ -64,13 +64,12 @@ def test_same_seed_same_order_and_every_epoch_another() -> None:
 
 def test_the_order_is_independent_of_global_generators_and_of_one_batch() -> None:
     images, labels = numbered(100)
-    loader = ArrayLoader(images, labels, 16, shuffle=True, seed=7)
-    expected = order_of(ArrayLoader(images, labels, 16, shuffle=True, seed=7))
+    loader, other = (ArrayLoader(images, labels, 16, shuffle=True, seed=7) for _ in range(2))
+    expected = order_of(other)
     torch.manual_seed(123)
     state = torch.get_rng_state()
-    peek = loader.one_batch()
-    assert order_of(loader) == expected
-    assert [round(float(v) * 255) for v in peek[0][:, 0, 0, 0]] == expected[:16]
+    peek = loader.one_batch()[0]
+    assert order_of(loader) == expected and (peek[:, 0, 0, 0] * 255).round().tolist() == expected[:16]
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -138,7 +137,7 @@ def test_light_augmentation_changes_the_training_images_alone() -> None:
 
 
 def test_batches_are_far_faster_than_training() -> None:
-    """More than 20,000 images of 64 x 64 a second; the best of three, because other processes may run."""
+    """More than 5,000 images of 64 x 64 a second, ten times what the fastest network trains; other processes may run."""
     images = RNG.integers(0, 256, (4096, 64, 64), dtype=np.uint8)
     loader = ArrayLoader(images, np.zeros(4096, dtype=int), 64, shuffle=True)
     rates = []
@@ -146,7 +145,7 @@ def test_batches_are_far_faster_than_training() -> None:
         start = time.perf_counter()
         count = sum(len(y) for _, y in loader)
         rates.append(count / (time.perf_counter() - start))
-    assert max(rates) > 20_000
+    assert max(rates) > 5_000
 
 
 def test_weights_draw_an_epoch_anew_with_their_chances():

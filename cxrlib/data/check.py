@@ -26,12 +26,12 @@ class CheckReport:
     @property
     def worst(self) -> str:
         """The worst verdict: error, warning or OK."""
-        return max((verdict.verdict for verdict in self.verdicts), key=(OK, WARNING, ERROR).index)
+        return max((v.verdict for v in self.verdicts), key=(OK, WARNING, ERROR).index)
 
     @property
     def by_name(self) -> Mapping[str, Verdict]:
         """The verdicts by the name of their check."""
-        return {verdict.check: verdict for verdict in self.verdicts}
+        return {v.check: v for v in self.verdicts}
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -42,8 +42,7 @@ class CheckReport:
     def labels(self) -> pd.DataFrame:
         """How each value of the label was read, in a table of one's own: value, label ('none' for unknown), rows."""
         known = self.collection.labels
-        empty = pd.DataFrame(columns=["value", "label", "rows"])
-        return empty if known is None else known.fillna({"label": "none"})
+        return pd.DataFrame(columns=["value", "label", "rows"]) if known is None else known.fillna({"label": "none"})
 
     @cached_property
     def table(self) -> pd.DataFrame:

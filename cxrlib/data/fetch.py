@@ -82,21 +82,18 @@ def plan(name: str, root: Path | None = None, host: str = HOST) -> Plan:
     folder = (data_root() if root is None else root) / publication(name).folders[0]
     known = manifests.cxr_open()
     if name == "cxr-open":
-        files = _remotes(known, known["source"].map("images/{}/".format), host)
-        return Plan(folder, files, "manifest.csv", _manifest)
-    chosen = known[(known["source"] == "ieee8023") & (known["in_july2020_metadata"] == "1")]
-    files = _remotes(chosen, pd.Series("images/", index=chosen.index), host)
-    return Plan(folder, files, "metadata.csv", manifests.covid_chestxray)
+        table_name, table, folders = "manifest.csv", _manifest, "images/" + known["source"] + "/"
+    else:
+        known = known[(known["source"] == "ieee8023") & (known["in_july2020_metadata"] == "1")]
+        table_name, table, folders = "metadata.csv", manifests.covid_chestxray, pd.Series("images/", known.index)
+    url = host + "/" + known["source_repo"] + "/" + known["source_commit"] + "/" + known["original_path"].map(quote)
+    path = folders + known["original_path"].str.rsplit("/", n=1).str[-1]
+    return Plan(folder, tuple(map(Remote, path, url, known["original_sha256"])), table_name, table)
 
 
 def fetch(
-    name: str,
-    root: Path | None = None,
-    host: str = HOST,
-    jobs: int = JOBS,
-    retries: int = RETRIES,
-    accept_missing: bool = False,
-) -> Path:
+    name: str, root: Path | None = None, host: str = HOST, jobs: int = JOBS, retries: int = RETRIES, accept_missing: bool = False
+) -> Path:  # fmt: skip
     """Fetch a collection under the data root (or `root`); the folder it lies in.
 
     A file that is there is fetched again if its content is not the one pinned; a collection from elsewhere (a table that
@@ -133,19 +130,11 @@ def status(name: str, root: Path | None = None) -> str:
     return "missing" if missing == len(todo.files) else f"begun: {missing:,} of {len(todo.files):,} files missing"
 
 
-def _remotes(known: pd.DataFrame, folders: pd.Series, host: str) -> tuple[Remote, ...]:
-    url = host + "/" + known["source_repo"] + "/" + known["source_commit"] + "/" + known["original_path"].map(quote)
-    path = folders + known["original_path"].str.rsplit("/", n=1).str[-1]
-    return tuple(map(Remote, path, url, known["original_sha256"]))
-
-
 def _manifest() -> pd.DataFrame:
     """The package's manifest as the reader of cxr-open expects it: paths and digests are those of the originals."""
     known = manifests.cxr_open().drop(columns=["sha256", "phash"])
-    name = known["original_path"].str.rsplit("/", n=1).str[-1]
-    return known.assign(
-        **{ORIGINALS: known["path"]}, path="images/" + known["source"] + "/" + name, sha256=known["original_sha256"]
-    )
+    path = "images/" + known["source"] + "/" + known["original_path"].str.rsplit("/", n=1).str[-1]
+    return known.assign(**{ORIGINALS: known["path"]}, path=path, sha256=known["original_sha256"])
 
 
 def _download(todo: Plan, jobs: int, retries: int, stop_early: bool) -> dict[str, str]:

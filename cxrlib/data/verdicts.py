@@ -16,6 +16,7 @@ import pandas as pd
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
 from cxrlib.data.readers.base import MISSING, NOT_NAMED, NOT_UTF8, REPEATED, Collection
+from cxrlib.data.schema import LABELS
 
 OK, WARNING, ERROR = "OK", "warning", "error"
 FEWEST = 10
@@ -33,9 +34,9 @@ LAYOUT_WORDS = {"non", "images"}.union(*own.LABELS.values(), *own.SPLITS.values(
 class Facts:
     """What the checks look at.
 
-    `images`: the readable rows of the image table with `sha256`, `width` and `height` (as published, else as decoded),
-    `component`, `repeat` (group of near-duplicates, changed copies among them) and `part` (published split, null if
-    none). `changed`: pairs of image ids (first, second) of which one is a changed copy of the other, and the `transform`.
+    `images`: the readable rows of the image table with `sha256`, `width`, `height` (as published, else as decoded),
+    `component`, `repeat` (changed copies included) and `part` (published split, null if none). `changed`: pairs of image
+    ids (first, second) of which one is a changed copy of the other, and the `transform`.
     """
 
     collection: Collection
@@ -58,9 +59,9 @@ class Verdict:
 def classes(facts: Facts) -> Verdict:
     """Both classes are there, with enough patients to divide."""
     label = facts.images["label"]
-    counts = {name: int((label == name).sum()) for name in ("covid", "non_covid")}
-    patients = {name: facts.images.loc[label == name, "component"].nunique() for name in counts}
-    text = " and ".join(f"{counts[n]} {n} images of {patients[n]} patients" for n in counts)
+    counts = {name: int((label == name).sum()) for name in LABELS}
+    patients = {name: facts.images.loc[label == name, "component"].nunique() for name in LABELS}
+    text = " and ".join(f"{counts[n]} {n} images of {patients[n]} patients" for n in LABELS)
     rare = min(counts.values())
     if min(patients.values()) < FEWEST:
         return Verdict("classes", ERROR, rare, f"there are {text}: collect at least {FEWEST} patients of each class.")
@@ -126,8 +127,7 @@ def near_duplicates(facts: Facts) -> Verdict:
 
 def contradictions(facts: Facts) -> Verdict:
     """No picture has two labels."""
-    images = facts.images
-    rows = images[images.groupby("repeat")["label"].transform("nunique") > 1].sort_values("repeat")
+    rows = facts.images[facts.images.groupby("repeat")["label"].transform("nunique") > 1].sort_values("repeat")
     again = _excluded(facts, own.CONTRADICTED)
     rows = pd.concat([rows, again.assign(label="another")]) if len(again) else rows
     text = "images or rows that give one picture two labels: {n}. Decide which is right."
@@ -196,11 +196,11 @@ def association(images: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     rows = images[images["label"].notna()].reset_index(drop=True)
     y, group = (rows["label"] == "covid").to_numpy(), rows["component"].to_numpy()
     folds = min(FOLDS, len(np.unique(group[y])), len(np.unique(group[~y])))
+    found: list[tuple[str, int, int, float, float]] = []
     if folds < 2:
-        return pd.DataFrame(columns=names)
+        return pd.DataFrame(found, columns=names)
     splits = grouped_folds(y, group, folds, seed)
     chance = 0.5 + 2.326 * 0.25 * float(np.sqrt(1 / y.sum() + 1 / (~y).sum()))
-    found = []
     for name, values in attributes(rows).items():
         answer = np.zeros(len(rows))  # 1 positive, -1 negative, 0 undecided
         for fit, held_out in splits:

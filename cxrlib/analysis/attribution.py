@@ -46,7 +46,7 @@ class Explained:
     lungs: npt.NDArray[np.bool_]
 
 
-@recorded_analysis("map_randomisation", needs_images=True, tolerance=0.5)
+@recorded_analysis("map_randomisation", trains=True)
 def map_randomisation(edition: Edition, checked: int = CHECKED) -> pd.DataFrame:
     """`randomisation_check` of the first cross-fitted network on `checked` of its images."""
     found = explained(edition)
@@ -54,7 +54,7 @@ def map_randomisation(edition: Edition, checked: int = CHECKED) -> pd.DataFrame:
     return randomisation_check(found.network, found.samples.pixels[some])
 
 
-@recorded_analysis("lung_shares", needs_images=True, tolerance=0.5)
+@recorded_analysis("lung_shares", trains=True)
 def lung_shares(edition: Edition, folds: int = FOLDS) -> pd.DataFrame:
     """`inside_lungs` of every image with a lung mask, by the network that did not see it; with image_id, label, component."""
     parts = []

@@ -50,7 +50,7 @@ class Task:
         return open_store(pd.concat([self.train, self.test]), size)
 
 
-@recorded_analysis("cross_fitting", needs_images=True, tolerance=10.0)
+@recorded_analysis("cross_fitting", trains=True)
 def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int = 10) -> pd.DataFrame:
     """The log-odds of COVID-19 of every image under every seed: `COLUMNS`, a row an image, seed and design.
 

@@ -34,6 +34,7 @@ class Analysis:
     name: str
     compute: Callable[..., pd.DataFrame]
     tolerance: float
+    trains: bool = False  # trains networks: `make verify` reads its table, `verify --record` makes it anew
 
 
 ANALYSES: dict[str, Analysis] = {}
@@ -41,12 +42,13 @@ ANALYSES: dict[str, Analysis] = {}
 
 
 def recorded_analysis(
-    name: str, needs_images: bool = True, tolerance: float = 1e-6
+    name: str, tolerance: float = 1e-6, trains: bool = False
 ) -> Callable[[Callable[..., pd.DataFrame]], Callable[..., pd.DataFrame]]:
     """Record what a function of the open edition computes from pixels, and read it back where there are none.
 
     The function takes an edition and keyword arguments with defaults. With other than the defaults, or on another edition, it
-    is simply computed. `tolerance`: relative and absolute, of numbers that `make verify` recomputes (trainings need more).
+    is simply computed. `tolerance`: relative and absolute, of numbers that `make verify` recomputes. `trains`: the analysis
+    trains networks, whose numbers differ by machine, so that its table stays valid when only code has changed.
     The frame's `attrs["source"]` says in one line whether it was recorded or computed here.
 
     Example::
@@ -56,7 +58,7 @@ def recorded_analysis(
     """
 
     def decorate(function: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-        analysis = Analysis(name, function, tolerance)
+        analysis = Analysis(name, function, tolerance, trains)
         ANALYSES[name] = analysis
 
         @wraps(function)
@@ -67,7 +69,10 @@ def recorded_analysis(
                 table.attrs["source"] = f"{edition.name} edition {edition.digest[:12]}, computed here"
                 return table
             stored = _stored(name)
-            if stored and (not edition.has_images or stored["inputs"] == inputs(analysis, edition)):
+            same = stored and stored["inputs"]["data"] == edition.digest
+            if stored and (
+                not edition.has_images or (same and trains) or stored["inputs"] == inputs(analysis, edition)
+            ):
                 return read_analysis(name)
             if not edition.has_images:
                 raise RecordError(

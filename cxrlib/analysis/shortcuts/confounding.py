@@ -22,7 +22,7 @@ SIZE = 64  # pixels a side
 SHOWN = ("whole image", "border only", "lungs only", "lungs hidden")
 
 
-@recorded_analysis("known_confounding", needs_images=False)
+@recorded_analysis("known_confounding")
 def known_confounding(
     edition: Edition, per_class: int = 80, seed: int = 0, levels: Sequence[float] = CONFOUNDING
 ) -> pd.DataFrame:

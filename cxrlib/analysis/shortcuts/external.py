@@ -26,7 +26,7 @@ Rows = npt.NDArray[np.bool_]
 VALUES = ("auroc", "bacc", "sensitivity", "specificity")
 
 
-@recorded_analysis("external_tests", needs_images=True)
+@recorded_analysis("external_tests")
 def external_tests(
     edition: Edition, image_size: int = SIZE, per_origin: int = PER_ORIGIN, seed: int = 0
 ) -> pd.DataFrame:

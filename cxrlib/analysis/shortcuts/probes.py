@@ -33,7 +33,7 @@ COLUMNS = ["input", "images", "covid", "bacc", "bacc_low", "bacc_high", "auroc",
 Floats = npt.NDArray[np.floating]
 
 
-@recorded_analysis("source_probes", needs_images=True)
+@recorded_analysis("source_probes")
 def source_probes(
     edition: Edition, image_size: int = SIZE, per_origin: int = PER_ORIGIN, seed: int = 0
 ) -> pd.DataFrame:

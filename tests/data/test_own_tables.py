@@ -14,7 +14,7 @@ from cxrlib.cli.main import main
 from cxrlib.data.check import check
 from cxrlib.data.division import divide
 from cxrlib.data.editions import edition_of
-from cxrlib.data.readers import own, read_data
+from cxrlib.data.readers import Collection, own, read_data
 from cxrlib.errors import DataError
 from cxrlib.images.hashing import TRANSFORMS, picture_hashes
 from cxrlib.protocols import PROTOCOLS
@@ -228,7 +228,7 @@ def test_a_source_s_own_split_is_not_the_collection_s():
     images["source_split"] = [
         ("train", "test")[k % 4 // 2] if k % 2 else None for k in range(120)
     ]  # of the negatives only
-    edition = edition_of(own.Collection("t", "t", images, images[["image_id"]].iloc[:0]))
+    edition = edition_of(Collection("t", "t", images, images[["image_id"]].iloc[:0]))
     parts = divide(edition, pd.DataFrame({"image_id": [], "reason": []}), PROTOCOLS["clean"], seed=0)
     assert parts.counts().groupby("part")["images"].sum().sum() == 120
     assert parts.counts()["images"].gt(5).all()

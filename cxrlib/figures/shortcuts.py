@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cxrlib.analysis.sources import MEASURES
 from cxrlib.data.samples import Samples
-from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
+from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS, legend_below, points_with_ends
 from cxrlib.names import name
 
 _KINDS = {"external": PALETTE["red"], "internal": PALETTE["blue"], "partly internal": PALETTE["sky"]}
@@ -25,19 +25,19 @@ def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
 
     records: `sources.of_records`; crossed: `sources.cross_fitted`.
     """
-    lines = [
-        f"recorded, {protocol}" for protocol in ("released", "paper", "clean") if protocol in set(records["protocol"])
-    ]
-    lines += list(dict.fromkeys(_line(row) for row in crossed.itertuples()))
+    lines = [f"recorded, {protocol}" for protocol in PROTOCOL_COLOURS if protocol in set(records["protocol"])]
+    sources = crossed["sources"].replace("all", "all sources")
+    crossed = crossed.assign(line=crossed["design"] + ", " + sources)
+    lines += crossed["line"].unique().tolist()
     figure, axis = plt.subplots(figsize=(9.0, 1.6 + 0.5 * len(lines)), layout="constrained")
     for k, (what, colour) in enumerate(_MEASURES.items()):
         shift = 0.13 * (k - 1.5)
         part = records if what in records else records.iloc[:0]
         places = [lines.index(f"recorded, {protocol}") + shift for protocol in part["protocol"]]
         axis.scatter(part.get(what, []), places, color=colour, alpha=0.35, s=16, linewidth=0)
-        for row in crossed[crossed["measure"] == what].itertuples():
-            _interval(axis, lines.index(_line(row)) + shift, row.value, row.value_low, row.value_high, colour)
-        axis.plot([], [], "o", color=colour, label=MEASURES[what])
+        part = crossed[crossed["measure"] == what]
+        places = [lines.index(line) + shift for line in part["line"]]
+        _intervals(axis, part, "value", places, color=colour, label=MEASURES[what])
     axis.axvline(0.5, color="black", linestyle="--", linewidth=1)
     _rows(axis, lines, "AUROC")
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
@@ -73,15 +73,14 @@ def plot_confounding(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.2), sharey=True, layout="constrained")
     for axis, target in zip(axes, ("COVID-19", "site"), strict=True):
         for k, (title, line) in enumerate(table[table["target"] == target].groupby("input", sort=False)):
-            errors = np.abs(line[["bacc_low", "bacc_high"]].to_numpy().T - line["bacc"].to_numpy())
-            place, style = line["confounding"] + 0.008 * (k - 2), {"fmt": "o-", "markersize": 4, "elinewidth": 1}
-            axis.errorbar(place, line["bacc"], yerr=errors, color=colours[title], label=str(title), **style)
+            places, style = line["confounding"] + 0.008 * (k - 2), {"color": colours[title], "label": str(title)}
+            _intervals(axis, line, "bacc", places, upright=True, fmt="o-", markersize=4, elinewidth=1, **style)
         axis.axhline(0.5, color=PALETTE["grey"], linewidth=1)
         axis.set(xlabel="confounding", title=f"{target} read from")
     truth = table[table["target"] == "COVID-19"].drop_duplicates("confounding")
     axes[0].plot(truth["confounding"], truth["truth"], "k--", label="best from the site alone")
     axes[0].set_ylabel("balanced accuracy")
-    axes[0].legend(fontsize=8, loc="upper left")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=9)
     return figure
 
 
@@ -139,20 +138,15 @@ def _panels(table: pd.DataFrame, panel: str, row: str, value: str, colours: Mapp
     size = (1.5 + 4.0 * len(parts), 1.4 + 0.38 * max(map(len, parts.values())))
     figure, axes = plt.subplots(1, len(parts), figsize=size, layout="constrained", squeeze=False)
     for axis, (title, part) in zip(axes[0], parts.items(), strict=True):
-        columns = (part[column] for column in (value, f"{value}_low", f"{value}_high", "kind"))
-        for line, (middle, low, high, kind) in enumerate(zip(*columns, strict=True)):
-            _interval(axis, line, middle, low, high, colours[kind])
+        part = part.assign(place=range(len(part)))
+        for kind, some in part.groupby("kind"):
+            _intervals(axis, some, value, some["place"], color=colours[str(kind)])
         axis.axvline(part["chance"].iloc[0], color="black", linestyle="--", linewidth=1)
         _rows(axis, part[row].tolist(), name(value))
         axis.set_title(title, fontsize=10)
-    for kind in dict.fromkeys(table["kind"]) if len(colours) > 1 else ():
-        axes[0, -1].plot([], [], "o", color=colours[kind], label=kind)
-        axes[0, -1].legend(loc="lower left", fontsize=8)
+    if len(colours) > 1:
+        legend_below(figure, {kind: colour for kind, colour in colours.items() if kind in set(table["kind"])})
     return figure
-
-
-def _line(row: Any) -> str:
-    return f"{row.design}, {'all sources' if row.sources == 'all' else row.sources}"
 
 
 def _rows(axis: Axes, names: Sequence[str], label: str) -> None:
@@ -160,6 +154,6 @@ def _rows(axis: Axes, names: Sequence[str], label: str) -> None:
     axis.set(xlim=(0, 1.02), ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=label)
 
 
-def _interval(axis: Axes, row: float, value: Any, low: Any, high: Any, colour: Any) -> None:
-    axis.plot([low, high], [row, row], color=colour, linewidth=2)
-    axis.plot(value, row, "o", color=colour)
+def _intervals(axis: Axes, table: pd.DataFrame, value: str, places: npt.ArrayLike, **style: Any) -> None:
+    style = {"elinewidth": 2, "markersize": 6} | style
+    points_with_ends(axis, table[value], table[f"{value}_low"], table[f"{value}_high"], places, **style)

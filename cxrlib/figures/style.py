@@ -96,6 +96,7 @@ def strip_panels(
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("difference", fontsize=9)
         axis.locator_params(axis="x", nbins=4 if len(panels) > 1 else 10)
+        axis.tick_params(axis="x", labelsize=8)
     axes[0, 0].set_yticks(range(len(rows)), list(rows.values()), fontsize=9)
     axes[0, 0].set_ylim(max(len(rows), 1) - 0.5, -0.5)
     used = {text for table in panels.values() for text in table[hue]}

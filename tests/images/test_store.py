@@ -243,6 +243,7 @@ def start_build(images: pd.DataFrame, tmp_path: Path, seconds: float) -> subproc
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_build_it_once(images: pd.DataFrame, tmp_path: Path) -> None:
     builders = [start_build(images, tmp_path, seconds=0.3) for _ in range(2)]
     lines = [builder.communicate(timeout=60)[0].splitlines()[-1].split() for builder in builders]
@@ -250,6 +251,7 @@ def test_two_processes_build_it_once(images: pd.DataFrame, tmp_path: Path) -> No
     assert lines[0][2] == lines[1][2] == open_store(images, SIZE).digest
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_half_built(images: pd.DataFrame, tmp_path: Path) -> None:
     builder = start_build(images, tmp_path, seconds=30)
     assert builder.stdout is not None

@@ -42,7 +42,11 @@ def plot_factors(differences: pd.DataFrame) -> Figure:
     rows = {factor: factor.replace(": ", ":\n", 1) for factor in FACTORS if factor in set(differences["factor"])}
     table = differences.assign(model=differences["model"].map(name))
     panels = {name(metric): table[table["metric"] == metric] for metric in METRICS}
-    return strip_panels(panels, rows, "factor", "model", {name(model): c for model, c in MODEL_COLOURS.items()})
+    colours = {name(model): colour for model, colour in MODEL_COLOURS.items()}
+    figure = strip_panels(panels, rows, "factor", "model", colours)
+    for axis in figure.axes:
+        axis.set_xlabel("treated − control", fontsize=9)
+    return figure
 
 
 def plot_loss_effect(effect: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""Who is in the training set, and who in the test set? Table I rebuilt, what was left out, what crosses from one to the other.
+"""Who is in the training set, and who in the test set? Table I rebuilt, what was left out, what crosses the split.
 
 Everything here but `grey_levels` needs the table of an edition alone, so it is the same on a machine without images.
 """
@@ -32,9 +32,10 @@ def answer(edition: Edition, draw_seed: int) -> str:
     overlap = {name: shared(build_cohort(edition, "combined", rules, draw_seed)) for name, rules in PROTOCOLS.items()}
     test = build_cohort(edition, "combined", PROTOCOLS["released"], draw_seed).test
     return (
-        f"When the combined training set is put together as the released code does it, {overlap['released']['covid_overlap']} of the "
-        f"{(test['label'] == 'covid').sum()} COVID-19 test images have their picture or their patient in it; the clean protocol leaves "
-        f"{overlap['clean']['covid_overlap']}. An image's source alone, without a look at a single pixel, gives the label away with a "
+        "When the combined training set is put together as the released code does it, "
+        f"{overlap['released']['covid_overlap']} of the {(test['label'] == 'covid').sum()} COVID-19 test images have "
+        f"their picture or their patient in it; the clean protocol leaves {overlap['clean']['covid_overlap']}. "
+        "An image's source alone, without a look at a single pixel, gives the label away with a "
         f"balanced accuracy of {percent(label_from_source(edition))}."
     )
 
@@ -245,7 +246,7 @@ def _histogram(packed: np.ndarray, pairs: set[tuple[int, int]]) -> np.ndarray:
 
 
 def sample_rows(edition: Edition, per_source: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Up to `per_source` labelled X-rays of each class and source, drawn with `seed`: rows of the image table, sorted."""
+    """Up to `per_source` labelled X-rays of each class and source, drawn with `seed`: rows of the image table."""
     images = edition.images[edition.images["label"].notna() & (edition.images["modality"] != "CT")]
     drawn = images.sample(frac=1, random_state=seed).groupby(["label", "source"]).head(per_source)
     return drawn.sort_values(["label", "source", "image_id"], ignore_index=True)
@@ -253,7 +254,7 @@ def sample_rows(edition: Edition, per_source: int = 5, seed: int = 0) -> pd.Data
 
 @recorded_analysis("grey_levels")
 def grey_levels(edition: Edition, size: int = 256, seed: int = 0, bins: int = 32) -> pd.DataFrame:
-    """Mean grey-level histogram of up to `PER_SOURCE` preprocessed images of each source and class (`bins` divides 256).
+    """Mean grey-level histogram of up to `PER_SOURCE` prepared images of each source and class (`bins` divides 256).
 
     Columns: source, label, level (centre of the bin, in [0, 1]), share (of pixels, mean over images), images.
     """

@@ -132,8 +132,8 @@ def draw(edition: Edition, seed: int) -> Draw:
     for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
         if empty := {"covid", "non_covid"} - set(rows["label"]):
             raise DataError(
-                f"the {part} set drawn from the {edition.name} edition has no image of class {' or '.join(sorted(empty))}: "
-                "accept more licences or add data."
+                f"the {part} set drawn from the {edition.name} edition has no image of class "
+                f"{' or '.join(sorted(empty))}: accept more licences or add data."
             )
     return drawn
 

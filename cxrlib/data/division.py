@@ -17,7 +17,7 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Division:
-    """Rows of the three parts, with `component` and `repeat`, `test` also with `overlap`; `left_out`: image_id, reason."""
+    """Rows (an edition's columns) of the three parts, `test` also with `overlap`; `left_out`: image_id, reason."""
 
     train: pd.DataFrame
     valid: pd.DataFrame

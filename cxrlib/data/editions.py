@@ -83,7 +83,7 @@ class Edition:
         covid, other = int((label == "covid").sum()), int((label == "non_covid").sum())
         parts = [
             f"**Data: {self.name} edition** (`{self.digest[:12]}`)",
-            f"{len(self.images):,} images: {covid:,} COVID-19, {other:,} non-COVID, {len(label) - covid - other:,} without a label",
+            f"{len(label):,} images: {covid:,} COVID-19, {other:,} non-COVID, {label.isna().sum():,} without a label",
             *self.versions,
         ]
         if not self.has_images:
@@ -198,7 +198,7 @@ def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFram
 
 
 def _connected(ordered: pd.DataFrame, links: Sequence[str], near: list[np.ndarray]) -> pd.Series:
-    """Component numbers of rows sorted by `image_id`, from shared values of columns and the pairs of rows `near` [P, 2]."""
+    """Component numbers of rows sorted by `image_id`, from shared values and the pairs of rows `near` [P, 2]."""
     edges, rows = [*near], np.arange(len(ordered))
     for name in links:  # each row joined to the first row of its value; nulls join nothing
         codes = pd.factorize(ordered[name])[0]

@@ -92,14 +92,15 @@ def plan(name: str, root: Path | None = None, host: str = HOST) -> Plan:
 
 
 def fetch(
-    name: str, root: Path | None = None, host: str = HOST, jobs: int = JOBS, retries: int = RETRIES, accept_missing: bool = False
+    name: str, root: Path | None = None, host: str = HOST, jobs: int = JOBS, retries: int = RETRIES,
+    accept_missing: bool = False,
 ) -> Path:  # fmt: skip
     """Fetch a collection under the data root (or `root`); the folder it lies in.
 
-    A file that is there is fetched again if its content is not the one pinned; a collection from elsewhere (a table that
-    `fetch` did not write) is left alone. `host`: a mirror with the same paths. With `accept_missing` the table is written
-    although files are lacking; the reader then lists them. Raises DataError if a file cannot be fetched or has another
-    content; after `MAX_FAILURES` it stops.
+    A file that is there is fetched again if its content is not the one pinned; a collection from elsewhere (a table
+    that `fetch` did not write) is left alone. `host`: a mirror with the same paths. With `accept_missing` the table is
+    written although files are lacking; the reader then lists them. Raises DataError if a file cannot be fetched or has
+    another content; after `MAX_FAILURES` it stops.
     """
     todo = plan(name, root, host)
     if todo.foreign:

@@ -1,4 +1,4 @@
-"""Lung masks: which images have one, and where it lies. Published masks were drawn by a network and are not ground truth."""
+"""Lung masks: which images have one, and where it lies. Published masks were drawn by a network: no ground truth."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,7 +26,7 @@ def has_mask(images: pd.DataFrame) -> pd.Series:
 
 
 def lung_masks(images: pd.DataFrame, size: int) -> Masks:
-    """Lungs of each image, bool [N, size, size], in the order of the rows; published masks are resized like their image.
+    """Lungs of each image, bool [N, size, size], row by row; published masks are resized like their image.
 
     Raises DataError for an image without one.
     """

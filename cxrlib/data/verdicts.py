@@ -35,7 +35,7 @@ class Facts:
     """What the checks look at.
 
     `images`: the readable rows of the image table with `sha256`, `width`, `height` (as published, else as decoded),
-    `component`, `repeat` (changed copies included) and `part` (published split, null if none). `changed`: pairs of image
+    `component`, `repeat` (with changed copies) and `part` (published split, null if none). `changed`: pairs of image
     ids (first, second) of which one is a changed copy of the other, and the `transform`.
     """
 
@@ -157,7 +157,8 @@ def shortcuts(facts: Facts) -> Verdict:
     named = [f"{row.attribute} {row.bacc:.2f}" for row in ranked.itertuples() if row.chance < row.bacc >= INFORMATIVE]
     if not named:
         best = ranked.iloc[0]
-        text = f"no attribute tells the label: the best, {best['attribute']}, reaches a balanced accuracy of {best['bacc']:.2f}."
+        reached = f"{best['attribute']}, reaches a balanced accuracy of {best['bacc']:.2f}"
+        text = f"no attribute tells the label: the best, {reached}."
         return Verdict("shortcuts", OK, 0, text, table)
     told = f"the label can be told without the picture (balanced accuracy by {', '.join(named)})"
     text = f"{told}. Add images of both classes from each origin."

@@ -44,7 +44,8 @@ def _crop(pixels: np.ndarray, margins: tuple[float, ...]) -> np.ndarray:
 
 _CROPS = {  # shares of left, top, right and bottom
     "2.5 % of each side": (0.025, 0.025, 0.025, 0.025), "5 % of each side": (0.05, 0.05, 0.05, 0.05),
-    "5 % left": (0.05, 0, 0, 0), "5 % top": (0, 0.05, 0, 0), "5 % right": (0, 0, 0.05, 0), "5 % bottom": (0, 0, 0, 0.05),
+    "5 % left": (0.05, 0, 0, 0), "5 % top": (0, 0.05, 0, 0), "5 % right": (0, 0, 0.05, 0),
+    "5 % bottom": (0, 0, 0, 0.05),
     "5 % left and top": (0.05, 0.05, 0, 0), "5 % right and top": (0, 0.05, 0.05, 0),
     "5 % left and bottom": (0.05, 0, 0, 0.05), "5 % right and bottom": (0, 0, 0.05, 0.05),
 }  # fmt: skip
@@ -65,7 +66,7 @@ beyond 6 %, other angles and several changes at once are not looked for.
 
 
 def image_identity(images: pd.DataFrame) -> pd.Series:
-    """What tells an image's content apart, a text per row: its SHA-256, else its file's size (a large file is not read)."""
+    """What tells an image's content apart, a text per row: its SHA-256, else its file's size (no file is read)."""
     sha256 = images["sha256"].astype(object)
     return sha256.where(sha256.notna(), images.loc[sha256.isna(), "path"].map(_file_size))
 
@@ -125,7 +126,7 @@ def pack(hashes: pd.Series) -> np.ndarray:
 
 
 def _known(paths: dict[str, str], read: Callable[[str], np.ndarray | None]) -> dict[str, bytes | None]:
-    """Hashes by the keys of `paths`, from the cache as far as they are there; None for a file that cannot be decoded."""
+    """Hashes by the keys of `paths`, from the cache where they are there; None for a file that cannot be decoded."""
 
     def compute(path: str) -> bytes | None:
         image = read(path)

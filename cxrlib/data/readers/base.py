@@ -125,7 +125,7 @@ def collect(
     """A collection from its publisher's rows and the files on disk.
 
     `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it is not
-    '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts. Left out too are
+    '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts. Left out too:
     rows whose file is missing or was named before, and files under `folders` (None: no file is looked for) that no row
     names. `elsewhere`: files known to be there outside these folders; `ignore`: files inside them that are no part of
     the collection. `classes`: for each class that must not be empty its (column, value). Raises DataError.
@@ -173,7 +173,7 @@ def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
 
 
 def read_table(name: str, path: Path, required: Iterable[str]) -> pd.DataFrame:
-    """A publisher's CSV, all text, '' where blank, names of columns stripped; DataError if unreadable or without `required`."""
+    """A publisher's CSV, all text, '' where blank; DataError if it is unreadable or lacks one of `required`."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="replace")
     except FileNotFoundError:
@@ -203,7 +203,7 @@ def views(values: pd.Series) -> pd.Series:
 
 
 def population(ages: pd.Series) -> pd.Series:
-    """'adult' from 18 years, 'paediatric' below, 'unknown' where blank, 0 or beyond 120; text in years, or '058Y', '013M', '009D'."""
+    """'adult' from 18 years ('18', '018Y', '216M'), 'paediatric' below, 'unknown' where blank, 0 or beyond 120."""
     parts = ages.str.strip().str.extract(r"^(?P<number>\d+(?:\.\d+)?)(?P<unit>[YMD]?)$")
     years = pd.to_numeric(parts["number"]) / parts["unit"].map({"Y": 1, "": 1, "M": 12, "D": 365.25})
     known = years.gt(0) & years.le(_OLDEST)

@@ -22,9 +22,9 @@ ORIGINALS = "image_path"
 """Column of a fetched manifest: the packaged form's path, from which the image id comes in both forms."""
 
 _REQUIRED = (
-    "path", "sha256", "source", "source_repo", "source_commit", "original_path", "width0", "height0", "finding", "label",
-    "population", "population_basis", "view", "patient_id", "modality", "licence", "duplicate_group", "source_split",
-    "in_july2020_metadata",
+    "path", "sha256", "source", "source_repo", "source_commit", "original_path", "width0", "height0", "finding",
+    "label", "population", "population_basis", "view", "patient_id", "modality", "licence", "duplicate_group",
+    "source_split", "in_july2020_metadata",
 )  # fmt: skip
 _EXTRA = ("population_basis", "original_path", "source_repo", "source_split")
 

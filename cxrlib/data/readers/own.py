@@ -70,7 +70,7 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
     """The collection in `root`: a folder with images and one table, or that table itself.
 
     Tables are separated by comma, semicolon or tab; files are relative to the table, or absolute. `positive` names the
-    value of the label that counts as positive, every other known one being negative; without it the values must be among
+    value of the label that counts as positive, every other known one being negative; without it the values must be in
     `LABELS`. Patients are compared without case, and 7001.0 is 7001. A published validation part stands in the column
     `source_split`. Left out, with a reason: missing files, rows that repeat a file, files that no row names. Raises
     DataError for a missing, empty or unreadable table, an unknown or ambiguous header, an unknown label or split.

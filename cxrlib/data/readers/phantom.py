@@ -1,6 +1,6 @@
 """The built-in collection: phantoms need no folder and no download.
 
-Their table mimics the open edition's: COVID-19 images come from one source, most others from another, and the candidates
+Their table mimics the open edition's: COVID-19 images come from one source, most others from another, the candidates
 for the test set lie inside the collection that the combined cohort adds, as in reality. The finding alone tells the
 classes apart: the acquisition site is drawn without regard to the label unless a spec confounds the two.
 """

@@ -43,6 +43,8 @@ def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
             }
         )  # fmt: skip
     keys = ["network", "start", "head", "pixels", "positions", "batch", "BatchNorm"]
+    if not rows:
+        return pd.DataFrame(columns=[*keys, "runs", "epochs", "validation loss", "prior's entropy", "AUROC", "learned"])
     table = pd.DataFrame(rows).groupby(keys, sort=False, as_index=False)
     means = {key: (key, "mean") for key in ("epochs", "validation loss", "prior's entropy", "AUROC")}
     found = table.agg(runs=("runs", "sum"), **means, learned=("learned", "sum"))

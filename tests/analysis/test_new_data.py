@@ -13,7 +13,6 @@ from cxrlib.analysis.audit.report import audit
 from cxrlib.analysis.audit.table import read_table
 from cxrlib.analysis.benchmark.baselines import thumbnail_baseline
 from cxrlib.analysis.benchmark.predict import load_model
-from cxrlib.analysis.new_data import extensions
 from cxrlib.analysis.new_data.checklists import FOR_YOU, checklist, items
 from cxrlib.analysis.new_data.example import PLANTED, write_example
 from cxrlib.analysis.new_data.run import (
@@ -39,6 +38,7 @@ from cxrlib.paths import results_root
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.records.record import load_record
 from cxrlib.training import runs
+from tests import extensions
 
 FAST = {
     "model": "squeezenet",

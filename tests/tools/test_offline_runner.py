@@ -228,7 +228,10 @@ def test_what_is_compiled_for_one_version_of_python_is_named() -> None:
     names = {vendor.normal(one.name) for one in packed}
     assert {"fastai", "fastcore", "pandera", "plum-dispatch"} <= names
     assert not names & {"torch", "numpy", "pandas", "scikit-learn", "cxrlib", "pytest"}
-    assert [pin.partition("==")[0].replace("-", "_") for pin in vendor.compiled(packed)] == ["pydantic_core", "statsmodels"]
+    assert [pin.partition("==")[0].replace("-", "_") for pin in vendor.compiled(packed)] == [
+        "pydantic_core",
+        "statsmodels",
+    ]
 
 
 def test_a_file_larger_than_a_volume_is_cut_and_joined_again(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""The worked extensions in `examples/`: a collection, a model, a loss and a protocol, shown and run."""
+"""Runs the worked extensions in `examples/`: a collection, a model, a loss and a protocol."""
 
-import html
 import runpy
 import shutil
 import tempfile
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from IPython.display import HTML, display
 
 from cxrlib.analysis.new_data.example import write_example
 from cxrlib.analysis.new_data.run import NewRun, train_on
@@ -21,12 +19,6 @@ from cxrlib.protocols import PROTOCOLS
 
 NAMES = ("add_collection", "add_model", "add_loss", "add_protocol")
 _REGISTRIES: tuple[dict[str, Any], ...] = (CATALOGUE, READERS, TRUNKS, PROTOCOLS)
-
-
-def show(name: str) -> None:
-    """Display an example's code on the page, folded."""
-    text = html.escape(_path(name).read_text(encoding="utf-8").rstrip())
-    display(HTML(f"<details><summary>examples/{name}.py</summary><pre>{text}</pre></details>"))
 
 
 def load(name: str) -> dict[str, Any]:

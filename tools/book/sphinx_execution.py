@@ -79,13 +79,11 @@ class Execution:
         with ThreadPoolExecutor(jobs) as pool:
             waiting = {pool.submit(_execute, chapter.notebook, chapter.file, jobs): chapter for chapter in changed}
             for k, done in enumerate(as_completed(waiting), 1):
-                if done.cancelled():
-                    continue
                 chapter, error = waiting[done], done.exception()
                 if error is not None:  # what runs already may end, nothing else begins
                     failed.append(f"executing {chapter.name} failed.\n{error}")
                     pool.shutdown(wait=False, cancel_futures=True)
-                    continue
+                    break  # cancelled futures never count as completed
                 executed, chapter.ran = done.result()
                 with atomic_path(chapter.place(self.folder)) as part:
                     nbformat.write(executed, part)

@@ -235,7 +235,7 @@ def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
 
 def _pairs_within(groups: pd.Series) -> set[tuple[int, int]]:
     """Pairs of positions (i < j) that share a value of `groups`; nulls share nothing."""
-    members = pd.Series(range(len(groups))).groupby(groups.array).agg(list)
+    members = pd.Series(range(len(groups))).groupby(groups.reset_index(drop=True)).agg(list)
     return {pair for rows in members for pair in combinations(rows, 2)}
 
 

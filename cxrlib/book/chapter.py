@@ -11,6 +11,7 @@ from IPython.display import Markdown, display
 from pydantic import BeforeValidator, Field, create_model
 
 from cxrlib.config import DataParameters, Parameters, RunParameters, Switch, notebook_parameters
+from cxrlib.paths import project_root
 
 if TYPE_CHECKING:
     from cxrlib.data.editions import Edition
@@ -161,6 +162,8 @@ class Study:
         from cxrlib.records.record import read_records
 
         found, aside = read_records()
+        if not found:  # results lie elsewhere: the committed records are the study's all the same
+            found, aside = read_records(project_root() / "results" / "runs")
         for sentence in aside:
             display(Markdown(f"**Set aside:** {sentence}"))
         found = [record for record in found if record.inputs["data"] == self.open.digest]

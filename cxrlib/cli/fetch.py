@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from cxrlib.data.fetch import HOST, JOBS, fetch, plan, status
-from cxrlib.data.readers.base import CATALOGUE, locate, publication, where_to_get
 from cxrlib.errors import ParameterError
 from cxrlib.paths import data_root
 
@@ -13,17 +11,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m cxrlib fetch`."""
     parser.description = "List the collections, fetch those that are openly available, say how to get the others."
     parser.add_argument(
-        "collections", nargs="*", metavar="COLLECTION", help=f"of {', '.join(CATALOGUE)}; default: all open ones"
+        "collections", nargs="*", metavar="COLLECTION", help="as --list names them; default: all open ones"
     )
     parser.add_argument("--list", action="store_true", help="only list what is there and what is missing")
     parser.add_argument("--root", type=Path, help="data root (default: CXR_DATA, else data/ in the project)")
-    parser.add_argument("--host", default=HOST, help="a mirror with the same paths (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=JOBS, help="files at once (default: %(default)s)")
+    parser.add_argument("--host", help="a mirror with the same paths, in place of the publishers' own")
+    parser.add_argument("--jobs", type=int, default=8, help="files at once (default: %(default)s)")
     parser.add_argument("--accept-missing", action="store_true", help="do without files that cannot be fetched")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run `python -m cxrlib fetch`; 0 when everything asked for is there."""
+    from cxrlib.data.fetch import HOST, fetch, plan, status  # pandas from here on: `--help` need not wait for it
+    from cxrlib.data.readers.base import CATALOGUE, locate, publication, where_to_get
+
     if args.jobs < 1:
         raise ParameterError("--jobs must be 1 or more.")
     chosen = [publication(name) for name in args.collections] or list(CATALOGUE.values())
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         if entry.fetchable:
             if locate(entry.name, args.root) is None:
                 print(f"fetching {entry.name}: {len(plan(entry.name, args.root).files):,} files")
-            folder = fetch(entry.name, args.root, args.host, args.jobs, accept_missing=args.accept_missing)
+            folder = fetch(entry.name, args.root, args.host or HOST, args.jobs, accept_missing=args.accept_missing)
             print(f"{entry.name}: {folder}")
         elif locate(entry.name, args.root) is None:
             print(f"{entry.title}: {where_to_get(entry.name)}")

@@ -12,7 +12,7 @@ from cxrlib.errors import CxrError
 COMMANDS = {
     "fetch": ("cxrlib.cli.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.cli.info", "where things lie, which editions are complete, versions, device"),
-    "study": ("cxrlib.training.study", "list, plan and run the grid of configurations"),
+    "study": ("cxrlib.cli.study", "list, plan and run the grid of configurations"),
     "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
     "import-records": ("cxrlib.cli.import_records", "merge records that another machine has made"),
     "check": ("cxrlib.cli.check", "what is wrong with a collection before anything is trained on it"),

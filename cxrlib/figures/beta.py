@@ -43,7 +43,7 @@ def plot_powered(frame: pd.DataFrame) -> Figure:
                 if beta in means:
                     axis.plot(k, means[beta], "_", color="black", markersize=16, markeredgewidth=2)
             if part.empty:
-                axis.text(0.5, 0.5, "no run recorded yet", ha="center", va="center", transform=axis.transAxes)
+                axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
             axis.set_xticks(range(len(ORDER)), ORDER)
         row[0].set_ylabel(f"protocol {protocol}")
     for axis, metric in zip(axes[0], POWERED, strict=True):
@@ -66,7 +66,7 @@ def plot_thresholds(effects: pd.DataFrame) -> Figure:
             for sign in (-1, 1) if metric == "moved" else (1,):
                 axis.plot(places, sign * rows["noise"], "_", color=PALETTE["grey"], markersize=10, markeredgewidth=2)
         if part.empty:
-            axis.text(0.5, 0.5, "no pair recorded yet", ha="center", va="center", transform=axis.transAxes)
+            axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
         elif metric == "moved":
             axis.legend(fontsize="small")
         axis.axhline(0, color=PALETTE["grey"], lw=1)

@@ -160,7 +160,7 @@ def histories(records: Sequence[Record]) -> pd.DataFrame:
         if record.config.protocol in PROTOCOL_COLOURS and record.config.beta in (None, 0.75)
     ]  # fmt: skip
     columns = ["panel", "protocol", "weight", "seed", "epoch", "train_loss", "valid_loss", "kept"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def plot_histories(table: pd.DataFrame) -> Figure:

@@ -202,7 +202,23 @@ def prediction_cases() -> Iterator[tuple[str, Case]]:
         return case
 
     text = GOOD.to_csv(index=False)
-    for value in ["nan", "", "inf", "-inf", "1.5", "-0.1", "high", "0,5", "1e400", "True", "None", "0x1", "½", "-0.0", "1"]:
+    for value in [
+        "nan",
+        "",
+        "inf",
+        "-inf",
+        "1.5",
+        "-0.1",
+        "high",
+        "0,5",
+        "1e400",
+        "True",
+        "None",
+        "0x1",
+        "½",
+        "-0.0",
+        "1",
+    ]:
         yield f"probability {value}", judged(text.replace("0.95", f'"{value}"'))
     for name, table in {
         "missing": GOOD.iloc[:-1], "doubled": pd.concat([GOOD, GOOD.tail(1)]), "unknown": GOOD.replace("i19", "j19"),

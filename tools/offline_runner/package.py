@@ -11,6 +11,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
+from cxrlib.cli.study import add_selection
 from cxrlib.data.editions import COLLECTIONS, Edition
 from cxrlib.data.masks import MASK_FOLDERS
 from cxrlib.data.readers import locate
@@ -21,7 +22,7 @@ from cxrlib.paths import project_root
 from cxrlib.records.provenance import code_revision
 from cxrlib.storage import atomic_path
 from cxrlib.training.grid import Cell
-from cxrlib.training.study import add_selection, missing, selected
+from cxrlib.training.study import missing, selected
 from tools.offline_runner import bootstrap, vendor
 from tools.offline_runner.volumes import INDEX, pack, write_index
 

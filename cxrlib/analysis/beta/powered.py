@@ -224,7 +224,7 @@ def ranking_sentence(study: Powered) -> str:
                 f"{len(clear)} of {len(rows)} are distinguishable from 0{f' ({listed(clear)})' if clear else ''}"
             )
     if not parts:
-        return "No ranking is recorded yet."
+        return "No two runs whose ranking could be compared have been made."
     return f"What no threshold can change is the ranking: {'; '.join(parts)}."
 
 
@@ -232,7 +232,7 @@ def recorded_sentence(study: Powered) -> str:
     """What is recorded, and what is left out and why."""
     runs = len(study.runs) // len(METRICS)
     if not runs:
-        return "No run of the powered study is recorded yet, so its figure and tables are empty."
+        return "No run of the powered study has been made, so its figure and tables are empty."
     out = [f"{count(study.degenerate, 'run')} left out because the network learned nothing"] * bool(study.degenerate)
     out += [f"{count(study.aside, 'run')} of another precision, size or data set aside"] * bool(study.aside)
     out += [f"{count(study.identical, 'weighted run')} identical to the run without a weight"] * bool(study.identical)

@@ -97,7 +97,7 @@ def noise_sentence(noise: pd.DataFrame, protocol: str = "clean") -> str:
         f"{name(row.model)} by up to {row.band:.3f} of balanced accuracy in 95 % of {count(row.pairs, 'pair')}"
         for row in rows.itertuples()
     ]
-    return f"Trained again with another seed and nothing else changed, under `{protocol}`, two runs differ: {'; '.join(parts)}."
+    return f"Trained again with another seed and nothing else changed, under protocol {protocol}, two runs differ: {'; '.join(parts)}."
 
 
 def overlap_sentence(found: dict[str, Pairs]) -> str:
@@ -107,7 +107,7 @@ def overlap_sentence(found: dict[str, Pairs]) -> str:
         return "No run has been made under both protocols."
     bacc, within = pairs.differences("bacc"), pairs.differences("within_source")
     return (
-        f"In {count(len(pairs), 'pair')} of runs under `paper` and `clean` that are otherwise equal, the overlap and what else "
-        f"`clean` repairs is worth {signed(bacc.mean())} of balanced accuracy (from {signed(bacc.min())} to {signed(bacc.max())}) "
+        f"In {count(len(pairs), 'pair')} of runs under the protocols paper and clean that are otherwise equal, the overlap and what else "
+        f"clean repairs is worth {signed(bacc.mean())} of balanced accuracy (from {signed(bacc.min())} to {signed(bacc.max())}) "
         f"and {signed(np.nanmean(within))} of the AUROC within one source."
     )

@@ -50,7 +50,7 @@ def show_records(records: Sequence[Record]) -> None:
     """Display a folded block a record: command, config, data digest, code revision, machine and wall time."""
     blocks = []
     for record in records:
-        body = provenance_table(record).to_html(index=False, header=False, border=0, classes="table", justify="left")
+        body = provenance_table(record).to_html(index=False, border=0, classes="table", justify="left")
         mark = "" if record.current else " (older training code)"
         mark += f" (learned nothing: {html.escape(record.degenerate)})" if record.degenerate else ""
         blocks.append(

@@ -162,7 +162,7 @@ def test_without_records_every_sentence_says_so():
     empty = powered.powered([])
     assert "nothing is said on networks" in powered.threshold_sentence(empty)
     assert "No run of the powered study" in powered.recorded_sentence(empty)
-    assert "No ranking is recorded" in powered.ranking_sentence(empty)
+    assert "No two runs" in powered.ranking_sentence(empty)
 
 
 def test_runs_that_share_images_are_not_counted_as_independent():

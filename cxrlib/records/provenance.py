@@ -25,7 +25,10 @@ _TRAINING_MODULES = (
     "training/runs", "training/segmentation", "training/train",
 )  # fmt: skip
 
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT: dict[str, str] = {
+    "68fbad174a9f2734": "before modules were merged; SqueezeNet, combined, clean, β 0.25, draw 0, seed 0 trained again: identical logits",
+    "1bb7beb0b60cbb7a": "before modules were merged; SqueezeNet, combined, clean, β 0.25, draw 0, seed 1 trained again: identical logits",
+}
 """Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
 
 A digest enters only after runs recorded with that code have been trained again with the present code on the same

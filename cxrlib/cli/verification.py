@@ -46,7 +46,8 @@ def verify(runs: int, write: bool) -> int:
         print(f"{'differs' if line[3] else 'same':8} {line[0]:10} {line[1]} (tolerance: {line[2]})", flush=True)
     table = pd.DataFrame(lines, columns=["what", "name", "tolerance", "difference"])
     differing = table[table["difference"] != ""]
-    kinds = ", ".join(f"{count} {what}s" for what, count in table["what"].value_counts().items())
+    plural = {"analysis": "analyses"}
+    kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in table["what"].value_counts().items())
     where = (
         "" if edition.has_images else " (the open edition's images are not at hand: analyses were read, not computed)"
     )

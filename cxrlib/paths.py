@@ -36,3 +36,12 @@ def cache_root() -> Path:
 def results_root() -> Path:
     """Folder of the runs' records: `CXR_RESULTS`, else `results/` in the project."""
     return _from_environment("CXR_RESULTS", project_root() / "results")
+
+
+def results_to_read(name: str) -> Path:
+    """A file or folder of the study's results to read: under `results_root()`, else the committed one of the project.
+
+    So a chapter or a command shows the study wherever its own results go.
+    """
+    found = results_root() / name
+    return found if found.exists() else project_root() / "results" / name

@@ -11,7 +11,6 @@ from IPython.display import Markdown, display
 from pydantic import BeforeValidator, Field, create_model
 
 from cxrlib.config import DataParameters, Parameters, RunParameters, Switch, notebook_parameters
-from cxrlib.paths import project_root
 
 if TYPE_CHECKING:
     from cxrlib.data.editions import Edition
@@ -152,9 +151,9 @@ class Study:
     @cached_property
     def open(self) -> "Edition":
         """The open edition, on any machine: without its images it is what the manifest in the package says."""
-        from cxrlib.data.editions import load_edition
+        from cxrlib.data.editions import recorded_edition
 
-        return load_edition("open")
+        return recorded_edition()
 
     @cached_property
     def records(self) -> "list[Record]":
@@ -162,8 +161,6 @@ class Study:
         from cxrlib.records.record import read_records
 
         found, aside = read_records()
-        if not found:  # results lie elsewhere: the committed records are the study's all the same
-            found, aside = read_records(project_root() / "results" / "runs")
         for sentence in aside:
             display(Markdown(f"**Set aside:** {sentence}"))
         found = [record for record in found if record.inputs["data"] == self.open.digest]

@@ -7,13 +7,16 @@ every analysis from pixels. With `--runs N`: N of the records, trained again.
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import torch
 
 import cxrlib.analysis
-from cxrlib.data.editions import Edition, load_edition
+from cxrlib.data.editions import Edition, recorded_edition
+from cxrlib.data.readers import cxr_open, read_collection
 from cxrlib.errors import CxrError, RecordError
 from cxrlib.paths import results_root
 from cxrlib.records.analyses import ANALYSES, differences, read_analysis, record
@@ -28,13 +31,13 @@ SAMPLE = 12
 LOGITS = 1e-6
 """How far a logit of a run that is trained again may lie off on the same machine with the same versions."""
 
-Line = tuple[str, str, str, str]  # what, name, tolerance, difference ('' for none)
+Line = tuple[str, str, str, str | None]  # what, name, tolerance, difference ('': none; None: not compared)
 
 
 def verify(runs: int, write: bool) -> int:
     """Print a line a check and a table of what differs; 0 if nothing does, else 1. `write`: record the analyses anew instead."""
     import_analyses()
-    edition = load_edition("open")
+    edition = recorded_edition()
     if write:
         for analysis in ANALYSES.values():
             record(analysis, edition)
@@ -43,15 +46,17 @@ def verify(runs: int, write: bool) -> int:
     lines: list[Line] = [("record", sentence.split()[1], "exact", sentence) for sentence in aside]
     for line in _checks(records, edition, runs):
         lines.append(line)
-        print(f"{'differs' if line[3] else 'same':8} {line[0]:10} {line[1]} (tolerance: {line[2]})", flush=True)
+        state = "skipped" if line[3] is None else "differs" if line[3] else "same"
+        print(f"{state:8} {line[0]:10} {line[1]} (tolerance: {line[2]})", flush=True)
     table = pd.DataFrame(lines, columns=["what", "name", "tolerance", "difference"])
-    differing = table[table["difference"] != ""]
+    differing, skipped = table[table["difference"].fillna("") != ""], table["difference"].isna()
     plural = {"analysis": "analyses"}
-    kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in table["what"].value_counts().items())
+    compared = table.loc[~skipped, "what"].value_counts()
+    kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in compared.items())
     where = (
         "" if edition.has_images else " (the open edition's images are not at hand: analyses were read, not computed)"
     )
-    print(f"verified: {kinds}; {len(differing)} differ{where}")
+    print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{where}")
     for row in differing.itertuples():
         print(f"  {row.what} {row.name}: {row.difference}")
     return int(len(differing) > 0)
@@ -64,10 +69,8 @@ def import_analyses() -> None:
 
 
 def _checks(records: list[Record], edition: Edition, runs: int) -> Iterator[Line]:
-    others = {record.inputs["data"] for record in records if record.config.edition == "open"} - {edition.digest}
-    named = ", ".join(sorted(str(data)[:12] for data in others))
-    yield "manifest", edition.short, "exact", f"records were made on {named}" if others else ""
-    sample = {records[i].key for i in np.linspace(0, len(records) - 1, min(SAMPLE, len(records))).astype(int)}
+    yield from _manifest(records, edition)
+    sample = {one.key for one in _spread(records, SAMPLE)}
     for found in records:
         whole = found.key in sample
         yield "record", found.key, "1e-9" if whole else "1e-9, without intervals", _metrics(found) if whole else ""
@@ -83,8 +86,32 @@ def _checks(records: list[Record], edition: Edition, runs: int) -> Iterator[Line
     for path in sorted((results_root() / "analyses").glob("*.json")):
         if path.stem not in ANALYSES:
             yield "analysis", path.stem, "exact", "no analysis of this name exists any more: remove its two files"
-    for index in np.linspace(0, len(records) - 1, min(runs, len(records))).astype(int):
-        yield _trained_again(records[index], edition)
+    for found in _spread([one for one in records if _repeatable(one, edition)] or records, runs):
+        yield _trained_again(found, edition)
+
+
+def _manifest(records: list[Record], edition: Edition) -> Iterator[Line]:
+    """The edition against the records' data and components; the manifest in the package against the images at hand."""
+    records = [found for found in records if found.config.edition == "open"]
+    others = sorted({str(found.inputs["data"])[:12] for found in records} - {edition.digest[:12]})
+    yield "manifest", edition.short, "exact", f"records were made on {', '.join(others)}" if others else ""
+    component = edition.images.set_index("image_id")["component"]
+    tests = pd.concat([found.test() for found in records]).drop_duplicates(["image_id", "component"])
+    moved = tests[tests["image_id"].map(component) != tests["component"]]
+    yield "manifest", "linked components", "exact", "" if moved.empty else f"other links of {moved['image_id'].iloc[0]}"
+    if edition.has_images:
+        listed, found = (
+            table.images.set_index("image_id").drop(columns="path").astype("string").fillna("")
+            for table in (cxr_open.read_manifest(), read_collection(cxr_open.NAME))
+        )
+        wrong = found.index[(found != listed.reindex(found.index)[found.columns]).any(axis=1)]
+        difference = f"the row of {wrong[0]} is not that of the image" if len(wrong) else ""
+        yield "manifest", "package against images", "exact", difference
+
+
+def _spread(records: list[Record], count: int) -> list[Record]:
+    """At most `count` of the records, spread evenly."""
+    return [records[i] for i in np.linspace(0, len(records) - 1, min(count, len(records))).astype(int)]
 
 
 def _metrics(found: Record) -> str:
@@ -96,10 +123,20 @@ def _metrics(found: Record) -> str:
     return ""
 
 
+def _repeatable(found: Record, edition: Edition) -> bool:
+    """Whether the record was made on this machine, with any number of threads, and with the versions that are installed."""
+    same = found.machine.rsplit(",", 1)[0] == machine(best_device()).rsplit(",", 1)[0]
+    return same and found.provenance["versions"] == versions() and edition.has_images
+
+
 def _trained_again(found: Record, edition: Edition) -> Line:
-    here = {"machine": machine(best_device()), "versions": versions()}
-    if any(found.provenance[name] != value for name, value in here.items()) or not edition.has_images:
-        return "run", found.key, "not compared: made on another machine or with other versions", ""
-    again = run(found.config, edition, rerun=True, save=False)
+    if not _repeatable(found, edition):
+        return "run", found.key, "made on another machine or with other versions", None
+    here = torch.get_num_threads()
+    torch.set_num_threads(int(re.findall(r", (\d+) thread", found.machine + ", 1 thread")[0]))
+    try:
+        again = run(found.config, edition, rerun=True, save=False)
+    finally:
+        torch.set_num_threads(here)
     gap = np.abs(again.predictions["logit"].to_numpy() - found.predictions["logit"].to_numpy()).max()
     return "run", found.key, f"{LOGITS:g} of a logit", "" if gap <= LOGITS else f"logits differ by up to {gap:.3g}"

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from cxrlib.data import manifests
 from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
 from cxrlib.data.readers.base import problem
 from cxrlib.data.schema import validate_exclusions, validate_images
@@ -116,9 +117,21 @@ def load_edition(name: str = "auto", licences: str = "any") -> Edition:
     return _load(name, licences, data_root(), os.environ.get("CXR_PHANTOM_SCALE", ""))
 
 
+def recorded_edition() -> Edition:
+    """The open edition that the committed records and analyses are of, on any machine.
+
+    It has images where those at hand are the packaged JPEGs. Originals as fetched have other pixels: a new run may use
+    them (`load_edition`), but what is recorded is not of them.
+    """
+    at_hand = load_edition("open")
+    packaged = at_hand.images["sha256"].isin(manifests.cxr_open()["sha256"]).all()
+    return at_hand if packaged else _load("open", "any", data_root(), "", listed=True)
+
+
 @lru_cache(maxsize=4)
-def _load(name: str, licences: str, root: Path, scale: str) -> Edition:  # the last two only tell loads apart
-    has_images = name != "open" or locate(cxr_open.NAME) is not None
+def _load(name: str, licences: str, root: Path, scale: str, listed: bool = False) -> Edition:
+    """`root` and `scale` only tell loads apart; `listed`: from the package's manifest, even where the images are."""
+    has_images = not listed and (name != "open" or locate(cxr_open.NAME) is not None)
     collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read_manifest()]
     images = pd.concat([part.images for part in collections], ignore_index=True)
     excluded = [part.excluded for part in collections]

@@ -20,7 +20,7 @@ import torch
 
 from cxrlib.data.editions import Edition
 from cxrlib.errors import RecordError
-from cxrlib.paths import project_root, results_root
+from cxrlib.paths import results_root, results_to_read
 from cxrlib.records.provenance import code_digest, code_revision, machine, versions
 from cxrlib.storage import atomic_path, file_digest
 
@@ -96,7 +96,8 @@ def record(analysis: Analysis, edition: Edition) -> pd.DataFrame:
     print(f"analysis {analysis.name}: computing", file=sys.stderr, flush=True)
     started = time.perf_counter()
     table = analysis.compute(edition)
-    with atomic_path(_own_path(analysis.name)) as part:
+    path = results_root() / "analyses" / f"{analysis.name}.csv"
+    with atomic_path(path) as part:
         table.to_csv(part, index=False, float_format=f"%.{DIGITS}g")
         sha256 = file_digest(part)
     stated = {
@@ -108,7 +109,7 @@ def record(analysis: Analysis, edition: Edition) -> pd.DataFrame:
         "machine": machine(torch.device("cpu")),
         "versions": versions(),
     }
-    with atomic_path(_own_path(analysis.name).with_suffix(".json")) as part:
+    with atomic_path(path.with_suffix(".json")) as part:
         part.write_text(json.dumps(stated, indent=1, sort_keys=True) + "\n")
     return read_analysis(analysis.name)
 
@@ -138,13 +139,7 @@ def differences(analysis: Analysis, edition: Edition) -> str:
 
 
 def _path(name: str) -> Path:
-    """The table under `results/analyses`; where results lie elsewhere and do not hold it, the committed one."""
-    path = _own_path(name)
-    return path if path.is_file() else project_root() / "results" / "analyses" / f"{name}.csv"
-
-
-def _own_path(name: str) -> Path:
-    return results_root() / "analyses" / f"{name}.csv"
+    return results_to_read(f"analyses/{name}.csv")
 
 
 def _stored(name: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cxrlib.config import RunConfig, checked
 from cxrlib.errors import CxrError, RecordError
 from cxrlib.names import beta_text
-from cxrlib.paths import cache_root, results_root
+from cxrlib.paths import cache_root, results_root, results_to_read
 from cxrlib.records import evaluate
 from cxrlib.records.provenance import EQUIVALENT, code_digest, training_code
 from cxrlib.storage import atomic_path, digest, file_digest, lock
@@ -212,8 +212,8 @@ def find_record(config: RunConfig, inputs: Mapping[str, str | None]) -> Record |
 
 
 def read_records(root: Path | None = None) -> tuple[list[Record], list[str]]:
-    """Every record under `root` (default `results/runs`), sorted by key, and a sentence for each that was set aside."""
-    root = root or results_root() / "runs"
+    """Every record under `root` (default: the study's, `results/runs`), sorted by key, and a sentence for each that was set aside."""
+    root = root or results_to_read("runs")
     records, aside = [], []
     found = {path.name for path in root.glob("[!.]*") if path.is_dir()}
     for key in sorted(found):

@@ -11,7 +11,7 @@ from cxrlib.analysis.benchmark.splits import split_table
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.data.editions import Edition
 from cxrlib.errors import CxrError, DataError
-from cxrlib.paths import results_root
+from cxrlib.paths import results_to_read
 from cxrlib.records.record import Record
 
 
@@ -44,7 +44,7 @@ def score_submissions(edition: Edition, root: Path | None = None) -> tuple[dict[
     """Cards by name and scores of every submission for `edition`, and a sentence for each that was set aside."""
     cards: dict[str, Card] = {}
     scored, aside = [], []
-    for folder in sorted(path for path in (root or results_root() / "submissions").glob("*") if path.is_dir()):
+    for folder in sorted(path for path in (root or results_to_read("submissions")).glob("*") if path.is_dir()):
         try:
             card = read_card(folder / "card.yml")
             split = split_table(edition, card.protocol, card.draw_seed, card.cohort)

@@ -4,9 +4,8 @@ For one row: is each figure reachable, do all of them belong to one matrix, and 
 what does a column hold, and what is a gain measured against?
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import combinations, product
 
 import pandas as pd
@@ -148,8 +147,7 @@ def _counts(row: Row, found: Ints, text: str) -> str:
 class Renamed:
     """A column that does not hold what its header says, and what it holds instead.
 
-    fits_stated, fits_found: rows (of `rows`) that are possible under either reading, digits rounded or cut off;
-    alternatives: other renamings that make as many rows possible.
+    fits_stated, fits_found: rows (of `rows`) that are possible under either reading, digits rounded or cut off.
     """
 
     column: str
@@ -158,65 +156,45 @@ class Renamed:
     rows: int
     fits_stated: int
     fits_found: int
-    alternatives: tuple[str, ...]
 
     def __str__(self) -> str:
         old, new = QUANTITIES[self.stated], QUANTITIES[self.found]
-        also = "".join(f", as many as with {way}" for way in self.alternatives)
         return (
             f"Column {self.column} does not hold {old.title}, {old.formula}: read so, {self.fits_stated or 'none'} of "
-            f"{self.rows} rows can be true. Read as {new.title}, {new.formula}, {self.fits_found} can{also}."
+            f"{self.rows} rows can be true. Read as {new.title}, {new.formula}, {self.fits_found} can."
         )
 
+    @property
+    def short(self) -> str:
+        """The same for the answer."""
+        fits = f"fits {self.fits_found} of {self.rows} rows where its own definition fits {self.fits_stated or 'none'}"
+        return f"the column {self.column} holds {QUANTITIES[self.found].title}, which {fits}"
 
-def rename_columns(table: Table) -> tuple[dict[str, str], list[Renamed]]:
-    """What each column holds, and the columns that hold something else than their headers say.
 
-    Where fewer than half of the rows are possible under the headers' definitions, every change of one column is tried, then
-    of two. The change that makes the most rows possible is taken if these are at least half; of equally good ones that of the
-    last column, since tables state the elementary rates first. A table that is right has only possible rows: none is renamed.
+def find_renamed(table: Table) -> Renamed | None:
+    """The column that holds another quantity than its header says, or None.
+
+    Sought where fewer than half of the rows are possible under the headers' definitions: every other reading of one column is
+    tried, no two columns holding one quantity, and that which makes the most rows possible is taken if these are at least
+    half; of equally good ones that of the last column, since tables state the elementary rates first. A table that is right
+    has only possible rows: nothing is renamed.
     """
-    stated, fits = dict(table.columns), _fits(table)
-    before, rows = fits(stated), len(table.rows)
-    if rows < 3 or 2 * before >= rows:  # with fewer rows a column may fit another definition by chance
-        return stated, []
-    for changed in (1, 2):
-        tried = []
-        for chosen in combinations(stated, changed):
-            rest = {header: what for header, what in stated.items() if header not in chosen}
-            if 2 * fits(rest) >= rows:  # else no reading of these columns can help
-                tried += [(fits(rest | new), new) for new in _changes(stated, chosen)]
-        most = max((n for n, _ in tried), default=0)
-        if 2 * most >= rows:
-            best, *others = [change for n, change in reversed(tried) if n == most]
-            also = tuple(" and ".join(f"{c} as {QUANTITIES[q].title}" for c, q in change.items()) for change in others)
-            return stated | best, [Renamed(c, stated[c], q, rows, before, most, also) for c, q in best.items()]
-    return stated, []
-
-
-def _fits(table: Table) -> Callable[[Mapping[str, str]], int]:
-    """A function from a quantity by header to the number of possible rows."""
-
-    @cache
-    def allowed(place: int, header: str, quantity: str) -> Range:
-        return strips(table.rows[place], {header: quantity}, loose=True)[header]
 
     def fits(columns: Mapping[str, str]) -> int:
-        ranges = [[allowed(i, h, columns[h]) for h in row.figures if h in columns] for i, row in enumerate(table.rows)]
-        return sum(len(meet(row, of_row)) > 0 for row, of_row in zip(table.rows, ranges, strict=True))
+        return sum(len(meet(row, strips(row, columns, loose=True).values())) > 0 for row in table.rows)
 
-    return fits
-
-
-def _changes(columns: Mapping[str, str], chosen: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Every new reading of the chosen columns; no two columns may then hold one quantity."""
-    rest = {what for header, what in columns.items() if header not in chosen}
-    counts = [name for name, quantity in QUANTITIES.items() if quantity.kind == "count"]
-    rates = [name for name in QUANTITIES if name not in counts]
-    for found in product(*(counts if columns[column] in counts else rates for column in chosen)):
-        new = dict(zip(chosen, found, strict=True))
-        if all(what != columns[column] for column, what in new.items()) and len({*found, *rest}) == len(columns):
-            yield new
+    stated, rows = table.columns, len(table.rows)
+    before = fits(stated)
+    if rows < 3 or 2 * before >= rows:  # with fewer rows a column may fit another definition by chance
+        return None
+    tried = [
+        Renamed(header, what, found, rows, before, fits({**stated, header: found}))
+        for header, what in stated.items()
+        for found in [name for name in QUANTITIES if name not in stated.values()]
+        if (QUANTITIES[what].kind == "count") == (QUANTITIES[found].kind == "count")
+    ]
+    best = max(reversed(tried), key=lambda renamed: renamed.fits_found, default=None)
+    return best if best is not None and 2 * best.fits_found >= rows else None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from cxrlib.data import manifests
 from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
 from cxrlib.data.readers.base import problem
-from cxrlib.data.schema import validate_exclusions, validate_images
+from cxrlib.data.schema import validate_images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
 from cxrlib.images.hashing import image_identity, near_pairs, pack, perceptual_hashes
@@ -50,7 +50,7 @@ class Edition:
     """The images the study works on; treat the frames as read only.
 
     `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
-    `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows, the same
+    columns `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows, the same
     wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 
@@ -139,7 +139,7 @@ def _load(name: str, licences: str, root: Path, scale: str, listed: bool = False
         images, excluded = images[~images["image_id"].isin(narrowed["image_id"])], [*excluded, narrowed]
     if images.empty:
         raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
-    left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
+    left_out = pd.concat(excluded, ignore_index=True)
     more = {"licences": licences, "versions": _versions(collections), "has_images": has_images}
     return Edition.of(name, validate_images(images), left_out, **more)
 

@@ -9,9 +9,8 @@ import pytest
 
 from cxrlib.analysis.new_data.example import PLANTED, PROBLEMS, write_example
 from cxrlib.cli.main import main
-from cxrlib.data.check import CheckReport, check
+from cxrlib.data.check import CheckReport, association, check
 from cxrlib.data.readers import own, read_data
-from cxrlib.data.verdicts import association
 from cxrlib.errors import DataError, ParameterError
 
 FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images)
@@ -31,7 +30,7 @@ FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images
 
 
 def findings(report: CheckReport) -> dict[str, tuple[str, int]]:
-    return {v.check: (v.verdict, v.count) for v in report.verdicts if v.verdict != "OK"}
+    return {name: (v.verdict, v.count) for name, v in report.verdicts.items() if v.verdict != "OK"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_each_planted_problem_is_found_and_nothing_else(problem: str, tmp_path: 
 
 def test_the_images_behind_a_finding_are_named(tmp_path: Path) -> None:
     report = check(own.read(write_example(tmp_path / "own", PLANTED)))
-    rows = report.by_name
+    rows = report.verdicts
     assert set(rows["unreadable images"].rows["reason"]) == {"truncated file", "constant image"}
     assert set(rows["contradictory labels"].rows["image_id"]) == {"own/images/002.png", "own/images/disputed.png"}
     assert "own/images/copy.png" in set(rows["leakage"].rows["image_id"])

@@ -15,13 +15,12 @@ from cxrlib.analysis.new_data.checklists import checklist
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.analysis.single_run import comparison_table, provenance_table
 from cxrlib.config import MODELS, RunConfig, RunParameters, checked
-from cxrlib.data.check import CheckReport, check, gather
+from cxrlib.data.check import CheckReport, check
 from cxrlib.data.division import PARTS, Division, divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, read_data
 from cxrlib.data.samples import RunSamples, subsample
 from cxrlib.data.selection import load_samples
-from cxrlib.data.verdicts import association
 from cxrlib.errors import ParameterError
 from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
@@ -157,7 +156,7 @@ def report_tables(run: NewRun) -> dict[str, pd.DataFrame]:
         "metrics": comparison_table(run.record).drop(columns="paper"),
         "baseline": against_baseline(run),
         "by_source": by_group(run),
-        "origin": association(gather(run.check.collection).images),
+        "origin": run.check.verdicts["shortcuts"].rows,
         "checklist": checklist(run.record, run.check),
         "provenance": provenance_table(run.record),
     }

@@ -1,11 +1,11 @@
 """Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
-A reader is a module (or object) with `NAME`, `TITLE` and `read(root) -> Collection`; `READERS` holds them by name and
-`CATALOGUE` what their publishers say. `read_data` finds the reader that a folder is for.
+A reader is a function of the folder that holds the collection; `READERS` holds them by name and `CATALOGUE` what their
+publishers say. `read_data` finds the reader that a folder is for.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
 from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
@@ -15,18 +15,8 @@ __all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "locate", "read_
            "read_data", "where_to_get"]  # fmt: skip
 
 
-class Reader(Protocol):
-    """What every reader offers."""
-
-    NAME: str
-    TITLE: str
-
-    def read(self, root: Path) -> Collection:
-        """The collection in the folder `root`."""
-
-
-READERS: dict[str, Reader] = {
-    reader.NAME: reader for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
+READERS: dict[str, Callable[[Path], Collection]] = {
+    reader.NAME: reader.read for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
 }
 """Readers by the name of their collection."""
 
@@ -42,7 +32,7 @@ def read_collection(name: str, root: Path | None = None) -> Collection:
     folder = root or locate(name)
     if name != phantom.NAME and (folder is None or not folder.is_dir()):
         raise problem(name, f"there is no folder {folder}" if folder else "the collection is not there")
-    return READERS[name].read(folder or Path())
+    return READERS[name](folder or Path())
 
 
 def read_data(data: str | Path, layout: str | None = None, positive: str | None = None) -> Collection:
@@ -57,10 +47,8 @@ def read_data(data: str | Path, layout: str | None = None, positive: str | None 
     if not path.exists():
         if str(data) in READERS:
             return read_collection(str(data))
-        if str(data) != own.NAME or (found := own.locate()) is None:
-            known = f"{', '.join(READERS)} or {own.NAME}"
-            raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
-        path = found
+        known = ", ".join(READERS)
+        raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
     if layout == own.NAME or positive is not None or path.is_file():
         return own.read(path, positive)
     if layout is not None:

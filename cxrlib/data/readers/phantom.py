@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.readers.base import Collection
-from cxrlib.data.schema import validate_images
+from cxrlib.data.schema import EXCLUSIONS, validate_images
 from cxrlib.images.phantom import PhantomSpec, default_spec
 from cxrlib.storage import digest
 
 NAME = "phantom"
-TITLE = "synthetic phantoms"
-LICENCE = "CC0 1.0 (generated)"
 
 _BLOCKS: tuple[tuple[str, str, int, float, bool, bool], ...] = (
     # source, finding, images at scale 1, images per patient (mean), covidx_candidate, in_july2020_metadata
@@ -33,8 +31,9 @@ _BLOCKS: tuple[tuple[str, str, int, float, bool, bool], ...] = (
 
 def read(root: Path | None = None) -> Collection:
     """The phantoms of the default spec; `root` is not used."""
-    excluded = pd.DataFrame(columns=["image_id", "collection", "reason"], dtype=str)
-    return Collection(NAME, TITLE, images(default_spec()), excluded)
+    return Collection(
+        NAME, "synthetic phantoms", images(default_spec()), pd.DataFrame(columns=[*EXCLUSIONS], dtype=str)
+    )
 
 
 def images(spec: PhantomSpec) -> pd.DataFrame:
@@ -65,7 +64,7 @@ def images(spec: PhantomSpec) -> pd.DataFrame:
         view="PA",
         modality="X-ray",
         population="adult",
-        licence=LICENCE,
+        licence="CC0 1.0 (generated)",
         **dict.fromkeys(("width", "height", "duplicate_group", "split")),
         finding=[names.get(finding, finding.capitalize()) for finding in table["finding"]],
     )

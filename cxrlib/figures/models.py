@@ -15,7 +15,7 @@ from cxrlib.figures.style import MODEL_COLOURS, PALETTE, PAPER_COLOUR
 from cxrlib.names import name
 from cxrlib.networks.classifier import TRUNKS, build_network
 from cxrlib.networks.counting import PAPER_COUNTS, sketch
-from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within, support
+from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within
 
 BLOCKS = {
     "resnet50": ("residual block", "layer1.1", (("conv1",), ("conv2",), ("conv3",)), "+"),
@@ -116,7 +116,8 @@ def field_table() -> pd.DataFrame:
     """Receptive field of each trunk from its layers: model, receptive field (pixels a side), stride (pixels)."""
     with torch.device("meta"):
         fields = {model: receptive_field(make()) for model, make in TRUNKS.items()}
-    return pd.DataFrame([{"model": name(m), "receptive field": f.size, "stride": f.stride} for m, f in fields.items()])
+    rows = [(name(model), size, stride) for model, (size, stride) in fields.items()]
+    return pd.DataFrame(rows, columns=["model", "receptive field", "stride"])
 
 
 def seen_by_acnn(size: int = 161, draws: int = 2) -> tuple[pd.DataFrame, np.ndarray]:
@@ -127,7 +128,7 @@ def seen_by_acnn(size: int = 161, draws: int = 2) -> tuple[pd.DataFrame, np.ndar
     """
     trunk = build_network("acnn", 32, seed=0).trunk
     field = effective_field(trunk, size, draws=draws)
-    reached = support(trunk, size)[size // 2, size // 2 :].numpy()
+    reached = field[size // 2, size // 2 :].numpy() > 0
     share = share_within(field)[: len(reached)].numpy()
     return pd.DataFrame({"distance": np.arange(len(reached)), "share within": share, "reached": reached}), field.numpy()
 

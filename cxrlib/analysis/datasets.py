@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from cxrlib.analysis.sentences import percent
 from cxrlib.data import manifests
 from cxrlib.data.cohorts import COHORTS, FRONTAL_VIEWS, LATERAL_VIEWS, CohortSplit, build_cohort, disputed
-from cxrlib.data.editions import COLLECTIONS, Edition, picture
+from cxrlib.data.editions import COLLECTIONS, Edition
 from cxrlib.data.readers.base import CATALOGUE, locate, views
 from cxrlib.data.readers.covid_chestxray import released_filter
 from cxrlib.data.schema import LABELS
@@ -219,7 +219,7 @@ def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
     Kinds: 'linked by the publisher' (a common duplicate group or file), 'same patient' (other pairs of one
     patient) and 'unlinked' (all remaining pairs, those across sources included).
     """
-    table = perceptual_hashes(images, picture).merge(images, on="image_id", validate="one_to_one")
+    table = perceptual_hashes(images).merge(images, on="image_id", validate="one_to_one")
     packed = pack(table["hash"])
     total = np.zeros(BITS + 1, np.int64)
     for _, distance in distance_blocks(packed):

@@ -23,7 +23,6 @@ from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
 from cxrlib.data.readers.base import problem
 from cxrlib.data.schema import validate_images
 from cxrlib.errors import DataError, ParameterError
-from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
 from cxrlib.images.hashing import image_identity, near_pairs, pack, perceptual_hashes
 from cxrlib.paths import data_root
 from cxrlib.storage import digest
@@ -202,7 +201,7 @@ def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFram
     a component by itself; numbers follow the sorted `image_id`, whatever the order of the rows.
     """
     ordered = images.sort_values("image_id", kind="stable")
-    place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered, picture)
+    place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered)
     near = [place.get_indexer(pd.Index(hashes["image_id"]))[near_pairs(pack(hashes["hash"]))]]
     if alike is not None:
         near.append(np.column_stack([place.get_indexer(alike[end]) for end in ("first", "second")]))
@@ -221,11 +220,3 @@ def _connected(ordered: pd.DataFrame, links: Sequence[str], near: list[np.ndarra
     graph = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ordered), len(ordered)))
     labels = connected_components(graph, directed=False)[1]
     return pd.Series(pd.factorize(labels)[0].astype(np.int64), index=ordered.index)  # by first appearance
-
-
-def picture(path: str) -> np.ndarray | None:
-    """The grey picture behind a path of the image table as it is hashed, uint8 [H, W]; None if it cannot be decoded."""
-    try:
-        return to_uint8(min_max(read_raw(path)))
-    except QuarantineError:
-        return None

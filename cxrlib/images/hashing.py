@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.fft import dctn
 from tqdm import tqdm
 
+from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, lock
 
@@ -71,19 +72,19 @@ def image_identity(images: pd.DataFrame) -> pd.Series:
     return sha256.where(sha256.notna(), images.loc[sha256.isna(), "path"].map(_file_size))
 
 
-def perceptual_hashes(images: pd.DataFrame, read: Callable[[str], np.ndarray | None]) -> pd.DataFrame:
+def perceptual_hashes(images: pd.DataFrame) -> pd.DataFrame:
     """The hash of every image that can be decoded: `image_id`, `hash` (32 bytes), in the order of `images`.
 
-    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is read once
-    (`read`: path -> uint8 [H, W], None where it cannot be decoded): one Parquet table under `cache_root()/hashes`
-    grows by what is new in it. Generated images and files that cannot be decoded have no row: they repeat nothing.
+    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is read once: one
+    Parquet table under `cache_root()/hashes` grows by what is new in it. Generated images and files that cannot be
+    decoded have no row: they repeat nothing.
     """
     stated = images["phash"] if "phash" in images else pd.Series(None, index=images.index, dtype="str")
     hashes = stated.map(bytes.fromhex, na_action="ignore").astype(object)
     files = images[stated.isna() & ~images["path"].str.startswith("phantom:")]
     if len(files):
         key = files["image_id"] + " " + image_identity(files)
-        hashes[files.index] = key.map(_known(dict(zip(key, files["path"], strict=True)), read)).astype(object)
+        hashes[files.index] = key.map(_known(dict(zip(key, files["path"], strict=True)))).astype(object)
     table = pd.DataFrame({"image_id": images["image_id"], "hash": hashes})
     return table.dropna(subset="hash").reset_index(drop=True)
 
@@ -125,15 +126,17 @@ def pack(hashes: pd.Series) -> np.ndarray:
     return np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), BITS // 8)
 
 
-def _known(paths: dict[str, str], read: Callable[[str], np.ndarray | None]) -> dict[str, bytes | None]:
+def _file_hash(path: str) -> bytes | None:
+    """The hash of the grey picture behind a path; None if it cannot be decoded."""
+    try:
+        picture = Image.fromarray(to_uint8(min_max(read_raw(path))))
+    except QuarantineError:
+        return None
+    return np.packbits(imagehash.phash(picture, hash_size=HASH_SIDE).hash).tobytes()
+
+
+def _known(paths: dict[str, str]) -> dict[str, bytes | None]:
     """Hashes by the keys of `paths`, from the cache where they are there; None for a file that cannot be decoded."""
-
-    def compute(path: str) -> bytes | None:
-        image = read(path)
-        if image is None:
-            return None
-        return np.packbits(imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE).hash).tobytes()
-
     cached = cache_root() / "hashes" / f"phash-{BITS}-v{_VERSION}.parquet"
     with lock(cached):
         table = pd.read_parquet(cached) if cached.is_file() else pd.DataFrame({"key": [], "hash": []})
@@ -142,7 +145,7 @@ def _known(paths: dict[str, str], read: Callable[[str], np.ndarray | None]) -> d
         if missing:
             quiet = not sys.stderr.isatty()
             with ThreadPoolExecutor() as pool:
-                found = pool.map(compute, missing.values())
+                found = pool.map(_file_hash, missing.values())
                 bar = tqdm(found, total=len(missing), desc="perceptual hashes", unit="image", disable=quiet)
                 known |= dict(zip(missing, bar, strict=True))
             with atomic_path(cached) as part:

@@ -14,7 +14,7 @@ from docutils.core import publish_string
 from myst_nb.docutils_ import Parser
 
 from cxrlib import errors
-from cxrlib.analysis.new_data.run import MARKER, mark, new_config, output_folder
+from cxrlib.analysis.new_data.run import MARKER, new_config, output_folder
 from cxrlib.cli.check import STATUS
 from cxrlib.config import RunParameters, checked
 from cxrlib.errors import CxrError, ParameterError
@@ -36,9 +36,8 @@ def own(data: str, report: Path, positive: str | None, parameters: list[str]) ->
         made = Path(scratch) / "report"
         page = execute({**given, "data": place, "positive": positive, "output": str(made)}, Path(scratch))
         with atomic_path(target, MARKER) as part:
-            shutil.copytree(made, part)
+            shutil.copytree(made, part, ignore=shutil.ignore_patterns(MARKER))
             (part / "index.html").write_text(page, encoding="utf-8")
-            mark(part)
         verdicts = set(pd.read_csv(made / "check.csv")["verdict"])
     print(f"report: {report / 'index.html'}")
     return next(STATUS[name] for name in ("error", "warning", "OK") if name in verdicts)

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
-from cxrlib.analysis.beta.experiment import PLAIN, method_name
+from cxrlib.analysis.beta.rules import PLAIN, method_name
 from cxrlib.analysis.beta.theory import moved, pointwise_minimiser
 from cxrlib.evaluation.decisions import Roc, cost_curve, decision_curve, normalised_cost, reliability
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.analysis.effects import METRICS
+from cxrlib.analysis.pairs import METRICS
 from cxrlib.analysis.single_run import confusion_table, curve_table
 from cxrlib.analysis.table_2 import paper_row, row_name
 from cxrlib.figures.style import (

@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.released import FACTORS, METRICS
+from cxrlib.analysis.pairs import METRICS
+from cxrlib.analysis.released import FACTORS
 from cxrlib.figures.style import MODEL_COLOURS, PALETTE, strip_panels
 from cxrlib.names import name
 

@@ -26,7 +26,6 @@ class Cohort:
     title: str
     parts: tuple[str, ...]  # of "covidx_ray_5k", "covid_chestxray", "pretraining"
     copies: int = 1  # variants of each COVID-19 training image, section VI.A
-    classes: tuple[str, str] = ("COVID-19", "non-COVID")  # what the labels 'covid' and 'non_covid' mean
 
 
 COHORTS = {
@@ -34,7 +33,7 @@ COHORTS = {
     "augmented": Cohort("COVIDX-Ray-5K, augmented", ("covidx_ray_5k",), copies=32),
     "covid_chestxray": Cohort("COVID-ChestXray", ("covid_chestxray",)),
     "combined": Cohort("COVIDX-Ray-5K + COVID-ChestXray", ("covidx_ray_5k", "covid_chestxray")),
-    "pretraining": Cohort("chest X-ray pretraining", ("pretraining",), classes=("diseased", "healthy")),
+    "pretraining": Cohort("chest X-ray pretraining", ("pretraining",)),
 }
 
 SIZE = {row.cohort: row for row in TABLE_1}
@@ -253,8 +252,9 @@ def candidates(table: pd.DataFrame) -> pd.DataFrame:
 def other_frontal(table: pd.DataFrame) -> pd.DataFrame:
     """Frontal COVID-19 X-rays that are no candidates and no external test, one a repeat."""
     listed = table["repeat"].isin(table.loc[yes(table, "covidx_candidate"), "repeat"])
+    external = table["source"].isin(EXTERNAL_SOURCES)
     frontal = (table["modality"] == "X-ray") & table["view"].isin(FRONTAL_VIEWS)
-    return _one_a_repeat(table[(table["label"] == "covid") & frontal & ~_external(table) & ~listed])
+    return _one_a_repeat(table[(table["label"] == "covid") & frontal & ~external & ~listed])
 
 
 def negatives(table: pd.DataFrame) -> pd.DataFrame:
@@ -274,11 +274,7 @@ def paediatric_findings(table: pd.DataFrame) -> pd.DataFrame:
 def _usable(table: pd.DataFrame) -> pd.Series:
     stated = (table["label"] == "non_covid") & table["healthy"].notna()
     lateral = (table["modality"] != "X-ray") | table["view"].isin(LATERAL_VIEWS)
-    return stated & ~lateral & ~_external(table) & ~disputed(table)
-
-
-def _external(table: pd.DataFrame) -> pd.Series:
-    return table["source"].isin(EXTERNAL_SOURCES)
+    return stated & ~lateral & ~table["source"].isin(EXTERNAL_SOURCES) & ~disputed(table)
 
 
 def disputed(table: pd.DataFrame) -> pd.Series:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cxrlib.networks.classifier import TRUNKS, build_network
-from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within
+from cxrlib.networks.counting import effective_field, receptive_field, share_within
 
 
 def test_acnn_sees_129_pixels_by_its_layers_and_by_its_gradient():

@@ -6,6 +6,7 @@ what does a column hold, and what is a gain measured against?
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import combinations, product
 
 import pandas as pd
@@ -174,10 +175,9 @@ class Renamed:
 def find_renamed(table: Table) -> Renamed | None:
     """The column that holds another quantity than its header says, or None.
 
-    Sought where fewer than half of the rows are possible under the headers' definitions: every other reading of one column is
-    tried, no two columns holding one quantity, and that which makes the most rows possible is taken if these are at least
-    half; of equally good ones that of the last column, since tables state the elementary rates first. A table that is right
-    has only possible rows: nothing is renamed.
+    Sought where fewer than half of the rows are possible as the headers say, so never in a table that is right: the reading of
+    one column, as a quantity that no other holds, that makes the most rows possible, if these are at least half; of equally
+    good ones that of the last column, since tables state the elementary rates first.
     """
 
     def fits(columns: Mapping[str, str]) -> int:
@@ -218,8 +218,7 @@ def audit_gain(table: Table) -> GainAudit | None:
     """Find the formula behind the gain column; None without such a column, or if no formula fits half of its rows.
 
     Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every two,
-    over every row without a printed gain (over every row, where each has one). A row fits if its printed gain, rounded to
-    nearest or cut off, is within reach of figures that round to those printed.
+    over every row without a printed gain, or over all. A row fits if figures that round to those printed reach its gain.
     """
     rows, column = table.rows, table.gain or ""
     printed = sum(column in row.figures for row in rows)
@@ -242,13 +241,15 @@ def audit_gain(table: Table) -> GainAudit | None:
 
 
 def _line(row: Row, reference: Row, headers: tuple[str, ...], kind: str, column: str) -> dict[str, object]:
-    mine, base = (float(sum(r.figures[h].value for h in headers)) / len(headers) for r in (row, reference))
-    reach, slack = (float(sum(r.figures[h].half_unit for h in headers)) / len(headers) for r in (row, reference))
+    """How one row fits a formula: a line of `GainAudit.rows`, in exact fractions until the end."""
+    (mine, base), (reach, slack) = (
+        [sum((getattr(r.figures[h], what) for h in headers), Fraction()) / len(headers) for r in (row, reference)]
+        for what in ("value", "half_unit")
+    )
     ends = ((mine, base), (mine - reach, base + slack), (mine + reach, base - slack))
     computed, low, high = (ours / theirs - 1 if kind == "relative change" else ours - theirs for ours, theirs in ends)
-    printed, fits = float("nan"), False
+    line = {"row": row.number, "label": row.label, "printed": float("nan"), "fits": False}
     if column in row.figures:
         first, last, _, _, unit = row.figures[column].bounds(loose=True)
-        printed, fits = float(row.figures[column].value), first / unit <= high + 1e-12 and low - 1e-12 <= last / unit
-    found = {"row": row.number, "label": row.label, "printed": printed, "computed": computed}
-    return found | {"low": low, "high": high, "fits": fits}
+        line |= {"printed": float(row.figures[column].value), "fits": first <= high * unit and low * unit <= last}
+    return line | {"computed": float(computed), "low": float(low), "high": float(high)}

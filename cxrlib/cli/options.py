@@ -64,9 +64,6 @@ def check(parser: ArgumentParser) -> None:
     is wrong.
     """
     parser.add_argument("data", help=FOLDER)
-    parser.add_argument(
-        "--layout", help="read the folder as this published collection, or as 'own'; default: recognised"
-    )
     what = "label that counts as positive, in a table of your own; upper and lower case are alike"
     parser.add_argument("--positive", metavar="LABEL", help=what)
     parser.add_argument("--json", dest="as_json", action="store_true", help="print the whole report as JSON")

@@ -129,7 +129,7 @@ def recorded_edition() -> Edition:
 def _load(name: str, licences: str, root: Path, scale: str, listed: bool = False) -> Edition:
     """`root` and `scale` only tell loads apart; `listed`: from the package's manifest, even where the images are."""
     has_images = not listed and (name != "open" or locate(cxr_open.NAME) is not None)
-    collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read_manifest()]
+    collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read()]
     images = pd.concat([part.images for part in collections], ignore_index=True)
     gone = [_not_needed_of_chexpert(images), _not_accepted(images, licences)]
     excluded = pd.concat([*(part.excluded for part in collections), *gone], ignore_index=True)

@@ -1,14 +1,14 @@
 """Phantoms: synthetic chest-radiograph-like images with a known truth, in place of radiographs not at hand.
 
-A path of text stands for a phantom's file: spec, finding, patient and number decide it. From the path lengths through its
-thorax (`phantom_anatomy`) to the radiograph: I = I0 exp(-sum mu_t L_t), scatter, quantum noise, display. The attenuation
-coefficients are those of a beam of about 60 keV effective energy, after the tables of Hubbell and Seltzer (NIST Standard
-Reference Database 126): water 0.206 / cm; cortical bone 0.315 cm^2/g at 1.92 g/cm^3, taken at five sixths of that density;
-lung at 0.26 times the density of soft tissue.
+A path of text stands for a phantom's file: spec, finding, patient and number decide it. From the path lengths through
+its thorax (`phantom_anatomy`) to the radiograph: I = I0 exp(-sum mu_t L_t), scatter, quantum noise, display. The
+attenuation coefficients are those of a beam of about 60 keV effective energy, after the tables of Hubbell and Seltzer
+(NIST Standard Reference Database 126): water 0.206 / cm; cortical bone 0.315 cm^2/g at 1.92 g/cm^3, taken at five
+sixths of that density; lung at 0.26 times the density of soft tissue.
 
-Two acquisition sites differ in contrast curve, collimation border and marker letter. With confounding c an image of a COVID
-patient comes from site 1 with probability (1 + c) / 2 and any other with (1 - c) / 2: at 0 the site says nothing of the
-label, at 1 it is the label.
+Two acquisition sites differ in contrast curve, collimation border and marker letter. With confounding c an image of a
+COVID patient comes from site 1 with probability (1 + c) / 2 and any other with (1 - c) / 2: at 0 the site says nothing
+of the label, at 1 it is the label.
 """
 
 import os

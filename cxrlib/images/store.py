@@ -1,7 +1,8 @@
 """Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined.
 
-A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary folder and
-moved into place when complete, under an inter-process lock: a killed build or two at once leave either the whole or none.
+A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary
+folder and moved into place when complete, under an inter-process lock: a killed build or two at once leave either the
+whole or none.
 """
 
 import hashlib

@@ -5,6 +5,7 @@ publishers say. `read_data` finds the reader that a folder is for.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
@@ -35,31 +36,24 @@ def read_collection(name: str, root: Path | None = None) -> Collection:
     return READERS[name](folder or Path())
 
 
-def read_data(data: str | Path, layout: str | None = None, positive: str | None = None) -> Collection:
+def read_data(data: str | Path, positive: str | None = None) -> Collection:
     """The collection behind `data`: a folder, a table beside its images, or the name of a collection.
 
-    A folder is read as the first published layout that its files fit, else as a table of one's own (`readers.own`);
-    `layout` names the reader instead. Raises ParameterError for an unknown layout, DataError if nothing fits.
+    A folder is read as the first published layout that its files fit, else, and wherever `positive` is given, as a
+    table of one's own (`readers.own`). Raises DataError if nothing fits.
     """
-    if layout is not None and layout not in (*READERS, own.NAME):
-        raise ParameterError(f"unknown layout '{layout}': choose one of {', '.join((*READERS, own.NAME))}.")
     path = Path(data).expanduser()
     if not path.exists():
         if str(data) in READERS:
             return read_collection(str(data))
         known = ", ".join(READERS)
         raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
-    if layout == own.NAME or positive is not None or path.is_file():
-        return own.read(path, positive)
-    if layout is not None:
-        return read_collection(layout, path)
+    published = [name for name, entry in CATALOGUE.items() if path.is_dir() and any(path.glob(entry.marker))]
+    readers = [partial(read_collection, name, path) for name in published if positive is None]
     refused: list[DataError] = []
-    for name in (name for name, entry in CATALOGUE.items() if any(path.glob(entry.marker))):
+    for read in [*readers, partial(own.read, path, positive)]:
         try:
-            return read_collection(name, path)
-        except DataError as error:  # another layout's file name; the table of one's own is tried last
+            return read()
+        except DataError as error:  # the file name of another layout
             refused.append(error)
-    try:
-        return own.read(path)
-    except DataError as error:
-        raise (refused or [error])[0] from None
+    raise refused[0]

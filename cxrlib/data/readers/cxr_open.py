@@ -5,7 +5,6 @@ least 288 pixels; the form that `python -m cxrlib fetch cxr-open` makes holds th
 own suffix. Digests of files, and so of the edition and of every run, differ between the two.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -26,23 +25,9 @@ _REQUIRED = (
 )  # fmt: skip
 
 
-def read(root: Path) -> base.Collection:
-    """Read the folder `root`: `manifest.csv` and `images/`; see `_collection`."""
-    table = base.read_table(NAME, root / "manifest.csv", _REQUIRED)
-    version = "originals, as fetched" if ORIGINALS in table else "packaged"
-    return _collection(root, table, base.files_under(root, ("images",)), version)
-
-
-def read_manifest() -> base.Collection:
-    """The packaged form as the manifest inside this package lists it: the same rows, ids and digests, no images.
-
-    `path` names the file where it would lie under the data root.
-    """
-    return _collection(data_root() / base.CATALOGUE[NAME].folders[0], manifests.cxr_open(), None, "packaged")
-
-
-def _collection(root: Path, table: pd.DataFrame, files: Iterable[str] | None, version: str) -> base.Collection:
-    """The collection of a manifest; `files`: those that are there (None: all that it names).
+def read(root: Path | None = None) -> base.Collection:
+    """Read the folder `root`: `manifest.csv` and `images/`; without it the packaged form as this package's manifest
+    lists it: the same rows, ids and digests, no images, `path` where each would lie under the data root.
 
     CT slices and lateral views stay, with modality and view. Extra columns: `in_july2020_metadata`,
     `covidx_candidate` (one of the 218 images from which COVIDX-Ray-5K's were chosen) and `covidx_known` (one of
@@ -53,6 +38,9 @@ def _collection(root: Path, table: pd.DataFrame, files: Iterable[str] | None, ve
     value that is not allowed.
     """
     packaged = manifests.cxr_open()
+    table = packaged if root is None else base.read_table(NAME, root / "manifest.csv", _REQUIRED)
+    files = None if root is None else base.files_under(root, ("images",))
+    root = root or data_root() / base.CATALOGUE[NAME].folders[0]
     place = table[ORIGINALS if ORIGINALS in table else "path"]
     candidate, known = (
         place.isin(packaged.loc[packaged[name] == "1", "path"]) for name in ("covidx_candidate", "covidx_known")
@@ -83,4 +71,5 @@ def _collection(root: Path, table: pd.DataFrame, files: Iterable[str] | None, ve
         }
     )
     reasons = [((table["label"] == "") & ~candidate, "no finding stated")]
+    version = "originals, as fetched" if ORIGINALS in table else "packaged"
     return base.collect(NAME, root, rows, reasons, files, version)

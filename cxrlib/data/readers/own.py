@@ -188,7 +188,4 @@ def _some(values: pd.Series) -> str:
 
 def _digest(path: str) -> str | None:
     """SHA-256 of a file; null if it may not be read, which the image store then states."""
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
+    return file_digest(path) if os.access(path, os.R_OK) else None

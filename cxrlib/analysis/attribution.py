@@ -140,32 +140,29 @@ def lung_table(shares: pd.DataFrame) -> pd.DataFrame:
     """`lung_shares` averaged by class: class, images, blank (maps of zeros), then a row a quantity: mean with its interval."""
     rows = []
     for label, part in shares.groupby("label"):
-        known = part.dropna(subset="attribution")
-        counts = {"class": name(label), "images": len(part), "blank": len(part) - len(known)}
-        for quantity in ("attribution", "area", "ratio"):
-            mean, low, high = _mean(known, quantity)
-            rows.append({**counts, "quantity": quantity, "mean": mean, "mean_low": low, "mean_high": high})
-    return pd.DataFrame(rows)
+        counts = (name(label), len(part), int(part["attribution"].isna().sum()))
+        rows += [(*counts, quantity, *average(part, quantity)) for quantity in ("attribution", "area", "ratio")]
+    return pd.DataFrame(rows, columns=["class", "images", "blank", "quantity", "mean", "mean_low", "mean_high"])
+
+
+def average(shares: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
+    """Mean of a quantity over the images whose map is not blank, with its 95 % interval by component."""
+    known = shares.dropna(subset="attribution")
+    return mean_over_classes(known[quantity], np.zeros(len(known)), known["component"])
 
 
 def sentence(check: pd.DataFrame, shares: pd.DataFrame) -> str:
     """What the check and the lungs' share say, in two sentences; check: `map_randomisation`, shares: `lung_shares`."""
     median, maps = last_stage(check)
-    word = "passes" if abs(median) <= AGREEMENT else "fails"
     first = "With all weights random every map is constant, so the check cannot be read."
     if maps:
         first = (
             f"With all weights random the median rank correlation with the map of the trained network is {median:.2f} over "
-            f"{count(maps, 'image')}, so the method {word} the check (it passes at {AGREEMENT:g} or less in size)."
+            f"{count(maps, 'image')}, so the method {'passes' if abs(median) <= AGREEMENT else 'fails'} the check (it passes "
+            f"at {AGREEMENT:g} or less in size)."
         )
-    ratio = estimate(*_mean(shares.dropna(subset="ratio"), "ratio"), digits=2)
+    ratio = estimate(*average(shares, "ratio"), digits=2)
     return f"{first} Inside the lungs the maps weigh {ratio} times what their area would give."
-
-
-def _mean(shares: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
-    if shares.empty:
-        return np.nan, np.nan, np.nan
-    return mean_over_classes(shares[quantity], np.zeros(len(shares)), shares["component"])
 
 
 def _blocks(network: nn.Module) -> list[nn.Module]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.analysis.pairs import Pairs, match, matched_pairs
 from cxrlib.analysis.sentences import count, listed, signed
-from cxrlib.paper.tables import TABLE_2, TEST_COVID
+from cxrlib.paper.tables import TABLE_2
 from cxrlib.records.record import Record, select
 
 PRINTED = ("cohort", "model", "pretraining", "beta")  # what identifies a row of Table II
@@ -79,16 +79,6 @@ def verdict(difference: np.ndarray, sign: int) -> str:
         return f"{count(n, 'matched pair')}: {mean}."
     agree, ties = int((difference * sign > 0).sum()), int((difference == 0).sum())
     return f"{agree} of {count(n, 'matched pair')} agree{f', {ties} tied' if ties else ''}; {mean}."
-
-
-def headline(records: Sequence[Record]) -> dict[str, object]:
-    """The numbers that the chapter's prose quotes, by the name they are glued under."""
-    return {
-        "records": len(records),
-        "protocols": len({r.config.protocol for r in records}),
-        "one_image": 100 / TEST_COVID,
-        "degenerate": sum(r.degenerate is not None for r in records),
-    }
 
 
 def _holds(item: Any, claim: Claim) -> bool:

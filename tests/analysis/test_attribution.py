@@ -90,7 +90,9 @@ def test_grad_cam_of_a_real_trunk_depends_on_its_weights():
 def test_maps_that_are_constant_say_nothing():
     check = pd.DataFrame({"stage": [0, 1], "correlation": [0.3, np.nan]})
     assert attribution.last_stage(check)[1] == 0
-    assert "cannot be read" in attribution.sentence(check, pd.DataFrame({"ratio": [np.nan]}))
+    assert "cannot be read" in attribution.sentence(
+        check, attribution.inside_lungs(np.zeros((1, 4, 4), np.float32), np.ones((1, 4, 4), bool)).assign(component=0)
+    )
 
 
 def test_the_share_inside_the_lungs():

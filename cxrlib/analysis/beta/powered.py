@@ -187,10 +187,8 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
         f"disagree on {percent(changed['noise'].mean())}"
     )
     beyond = rows["excess"].query("difference_low > 0")["beta"].tolist() if "excess" in rows else []
-    clear = [
-        f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}"
-        for r in gain[gain["p_holm"] <= 0.05].itertuples()
-    ]
+    found = gain[gain["p_holm"] <= 0.05].itertuples()
+    clear = [f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}" for r in found]
     if len(gain) * 2.0 ** (1 - pairs) > 0.05:
         verdict = f"{count(pairs, 'pair')} a weight are too few for any difference to be distinguishable"
     elif clear:
@@ -208,11 +206,9 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
 def ranking_sentence(study: Powered) -> str:
     """Does any weight change what no threshold can, the ranking of images?"""
     parts, effects = [], study.effects
-    comparable = effects["protocol"].isin(
-        effects.loc[effects["metric"] == "moved", "protocol"]
-    )  # without a weight: Eq. (3)
+    without = effects.loc[effects["metric"] == "moved", "protocol"]  # protocols whose loss without a weight is Eq. (3)
     for metric in ("auroc", "within_source"):
-        rows = effects[(effects["metric"] == metric) & comparable].dropna(subset="difference")
+        rows = effects[(effects["metric"] == metric) & effects["protocol"].isin(without)].dropna(subset="difference")
         if len(rows):
             most, found = rows.loc[rows["difference"].abs().idxmax()], rows[rows["p_holm"] <= 0.05].itertuples()
             clear = [f"β = {r.beta}, {r.protocol}, {signed(r.difference)}" for r in found]
@@ -231,8 +227,11 @@ def recorded_sentence(study: Powered) -> str:
     runs = len(study.runs) // len(METRICS)
     if not runs:
         return "No run of the powered study has been made, so its figure and tables are empty."
-    out = [f"{count(study.degenerate, 'run')} left out because the network learned nothing"] * bool(study.degenerate)
-    out += [f"{count(study.aside, 'run')} of another precision, size or data set aside"] * bool(study.aside)
-    out += [f"{count(study.identical, 'weighted run')} identical to the run without a weight"] * bool(study.identical)
+    aside = {
+        f"{count(study.degenerate, 'run')} left out because the network learned nothing": study.degenerate,
+        f"{count(study.aside, 'run')} of another precision, size or data set aside": study.aside,
+        f"{count(study.identical, 'weighted run')} identical to the run without a weight": study.identical,
+    }
+    said = [text for text, number in aside.items() if number]
     cells = f"{count(runs, 'run')} in {study.runs.groupby(['protocol', 'beta']).ngroups} of 21 combinations of weight and protocol"
-    return f"{cells}{f' ({listed(out)})' if out else ''}."
+    return f"{cells}{f' ({listed(said)})' if said else ''}."

@@ -160,7 +160,7 @@ def rules_table(scores: pd.DataFrame, rules: Mapping[str, Rule], draws: int = 30
         found[rule] = {
             "sensitivity": {run: sensitivity for run, (sensitivity, _) in rates.items()},
             "specificity": {run: specificity for run, (_, specificity) in rates.items()},
-            "bacc": {run: sum(both) / 2 for run, both in rates.items()},
+            "bacc": {run: (both[0] + both[1]) / 2 for run, both in rates.items()},
         }
     rows = []
     for rule, metrics in found.items():

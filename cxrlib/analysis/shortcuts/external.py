@@ -63,26 +63,25 @@ def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataF
     rows, origin, groups = [], sample.table["origin"].to_numpy(str), sample.table["component"].to_numpy()
     counts = patients(sample.table)
     both = counts.index[(counts >= FOLDS).all(axis=1)].tolist()
-    tests = {name: origin == name for name in [*both, *sorted(set(origin) - set(both))]}
     for name, pool in pools(sample, both).items():
         inside = np.full(len(sample), np.nan)
         inside[pool] = out_of_fold(features[pool], sample.labels[pool], groups[pool], seed)[:, 1]
-        for test_name, test in tests.items():
-            covered = (pool & test).any()
-            kind = "external" if not covered else "internal" if (pool <= test).all() else "partly internal"
-            used = test & pool if covered else test
+        for test_name in [*both, *sorted(set(origin) - set(both))]:
+            test = origin == test_name
             train = pool & ~np.isin(groups, groups[test])
-            if covered:
+            if (pool & test).any():
+                kind, used = "internal" if (pool <= test).all() else "partly internal", test & pool
                 probability = inside[used]
             elif 0 < sample.labels[train].sum() < train.sum():
+                kind, used = "external", test
                 model = linear_model().fit(features[train], sample.labels[train])
-                probability = model.predict_proba(features[used])[:, 1]
+                probability = model.predict_proba(features[test])[:, 1]
             else:
                 continue
             found = summary(sample.labels[used], probability, groups=groups[used], seed=seed, draws=500)
             values = {key: found[key] for value in VALUES for key in (value, f"{value}_low", f"{value}_high")}
-            counts = {"covid": found["positives"], "non_covid": found["negatives"]}
-            rows.append({"train": name, "test": test_name, "kind": kind, **counts, **values})
+            sides = {"covid": found["positives"], "non_covid": found["negatives"]}
+            rows.append({"train": name, "test": test_name, "kind": kind, **sides, **values})
     table = pd.DataFrame(rows)
     if table.empty:
         raise DataError("no set of images at hand has both classes: the external test needs COVID-19 and other images.")

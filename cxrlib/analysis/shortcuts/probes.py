@@ -72,20 +72,17 @@ def source_probes(
     """
     rows = eligible(edition)
     rows, network = rows[adults(rows)], frozen_network(image_size, seed)
+    drawn = draw(rows, per_origin, seed)
+    sample = load(drawn, open_store(drawn, image_size))
+    seen = inputs(sample, network, REGIONS[:3])
+    parts = [label_probe(seen, sample, seed).assign(panel=PANELS[0], chance=0.5)]
     masked = rows[has_mask(rows)]
-    drawn = [draw(rows, per_origin, seed)]
     if len(set(masked["label"])) > 1:
-        drawn.append(draw(masked, min(per_origin, MASKED), seed))
-    parts, origins = [], pd.DataFrame()
-    for panel, table in zip(PANELS, drawn, strict=False):
-        sample = load(table, open_store(table, image_size))
-        if panel == PANELS[0]:
-            seen = inputs(sample, network, REGIONS[:3])
-            origins = origin_probe(seen, sample, seed).assign(panel=PANELS[2])
-        else:
-            seen = inputs(sample, network, REGIONS, lung_masks(sample.table, image_size))
-        parts.append(label_probe(seen, sample, seed).assign(panel=panel, chance=0.5))
-    parts.append(origins)
+        drawn = draw(masked, min(per_origin, MASKED), seed)
+        part = load(drawn, open_store(drawn, image_size))
+        seen_masked = inputs(part, network, REGIONS, lung_masks(part.table, image_size))
+        parts.append(label_probe(seen_masked, part, seed).assign(panel=PANELS[1], chance=0.5))
+    parts.append(origin_probe(seen, sample, seed).assign(panel=PANELS[2]))
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[["panel", *COLUMNS, "chance"]]
 
 
@@ -205,20 +202,22 @@ def origin_probe(features: Mapping[str, Floats], sample: Samples, seed: int = 0)
 
 
 def mean_over_classes(
-    values: npt.ArrayLike, classes: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0, draws: int = 500
+    values: npt.ArrayLike, classes: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high).
+    """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high); NaN without values.
 
-    Components (`groups`) are drawn with replacement within each class; for `values` that say whether a prediction is right
-    the mean is the balanced accuracy. All are [N].
+    Components (`groups`) are drawn with replacement within each class, 500 times; for `values` that say whether a prediction
+    is right the mean is the balanced accuracy. All are [N].
     """
     x, class_, group = np.asarray(values, np.float64), np.asarray(classes), np.asarray(groups)
     generator, drawn, plain = np.random.default_rng(seed), [], []
     for name in np.unique(class_):
         _, member = np.unique(group[class_ == name], return_inverse=True)
         total, size = np.bincount(member, x[class_ == name]), np.bincount(member)
-        weights = generator.multinomial(len(size), np.full(len(size), 1 / len(size)), size=draws)
+        weights = generator.multinomial(len(size), np.full(len(size), 1 / len(size)), size=500)
         drawn.append((weights @ total) / (weights @ size))
         plain.append(x[class_ == name].mean())
+    if not plain:
+        return np.nan, np.nan, np.nan
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
     return float(np.mean(plain)), float(low), float(high)

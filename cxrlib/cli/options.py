@@ -1,7 +1,7 @@
 """The options of every command: light to import, so that `--help` comes at once.
 
 Each function declares one command's options on an argparse parser; its docstring is what `--help` says of the command.
-What the command does is a function of these options, which `main.COMMANDS` names and which is imported only to be called.
+What the command does is a function of these options, which `main.COMMANDS` names and which is imported to be called.
 """
 
 from argparse import ArgumentParser

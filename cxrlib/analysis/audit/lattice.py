@@ -1,10 +1,10 @@
 """What a printed row says of its confusion matrix, exactly: lattice points (TP, TN) inside the strip of every figure.
 
-With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and one printed as x says
-low <= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
+With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and its figure says low
+<= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
 interval of TN. So a row is settled by an intersection of intervals over TP = 0..P, in integer arithmetic, without a
-tolerance: for one proportion the granularity test of Brown and Heathers (2017), for several figures a joint test. What is
-not of this kind (AUROC, MCC, kappa) is not checked.
+tolerance: for one proportion the granularity test of Brown and Heathers (2017), for several figures a joint test. What
+is not of this kind (AUROC, MCC, kappa) is not checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +33,7 @@ Linear = tuple[Any, Any, Any]
 class Quantity:
     """One quantity of a confusion matrix, and under which headers beside its name and title it is found.
 
-    fraction: numerator and denominator for P and N. kind: "proportion" (of a count the test set fixes), "rate" or "count".
+    fraction: numerator and denominator for P and N. kind: "proportion" (of a count that is given), "rate" or "count".
     """
 
     title: str

@@ -100,7 +100,7 @@ class Report:
 
 
 def audit(table: Table) -> Report:
-    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows."""
+    """Audit a table: definitions of columns, each row's figures, other sizes for impossible rows, gains, equal rows."""
     renamed = rules.find_renamed(table)
     columns = {**table.columns, renamed.column: renamed.found} if renamed else table.columns
     verdicts = [rules.judge(row, columns) for row in table.rows]
@@ -128,9 +128,9 @@ def _findings(report: Report) -> Iterator[Finding]:
     if gain is not None:
         yield Finding(NOTE, "gain formula", (), (gain.column,), f"Column {gain}.")
         for line in gain.rows[~gain.rows["fits"]].itertuples():
-            missing = pd.isna(line.printed)
+            missing, said = pd.isna(line.printed), f"Row {line.row} ({line.label}) prints"
             own, low, high, printed = (f"{100 * v:+.2f} %" for v in (line.computed, line.low, line.high, line.printed))
-            said = f"Row {line.row} ({line.label}) prints {'no gain; its' if missing else f'{gain.column} {printed}, but its own'}"
+            said += " no gain; its" if missing else f" {gain.column} {printed}, but its own"
             text = f"{said} figures give {own} (between {low} and {high} for any rounding)."
             yield Finding(NOTE if missing else IMPOSSIBLE, "gain", (line.row,), (gain.column,), text)
     elif table.gain:

@@ -98,7 +98,7 @@ def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
 
 
 def _smallest(row: Row, near: Mapping[str, Range], instead: Mapping[str, Range]) -> Choices:
-    """The smallest sets of figures, all of one size, that make a row possible if read as `instead` says, or left out."""
+    """The smallest sets of figures, all of one size, that make a row possible if read as in `instead`, or left out."""
     for size in range(1, max(2, len(near))):
         found = {}
         for chosen in combinations(near, size):
@@ -175,20 +175,22 @@ class Renamed:
 def find_renamed(table: Table) -> Renamed | None:
     """The column that holds another quantity than its header says, or None.
 
-    Sought where fewer than half of the rows are possible as the headers say, so never in a table that is right: the reading of
-    one column, as a quantity that no other holds, that makes the most rows possible, if these are at least half; of equally
-    good ones that of the last column, since tables state the elementary rates first.
+    Sought where fewer than half of the rows are possible as the headers say, so never in a table that is right: the
+    reading of one column, as a quantity that no other holds, that makes the most rows possible, if these are at least
+    half; of equally good ones that of the last column, since tables state the elementary rates first.
     """
-
-    def fits(columns: Mapping[str, str]) -> int:
-        return sum(len(meet(row, strips(row, columns, loose=True).values())) > 0 for row in table.rows)
-
     stated, rows = table.columns, len(table.rows)
-    before = fits(stated)
+    allowed = [(row, strips(row, stated, loose=True)) for row in table.rows]
+
+    def fits(change: Mapping[str, str]) -> int:
+        found = [meet(row, (as_stated | strips(row, change, loose=True)).values()) for row, as_stated in allowed]
+        return sum(len(matrices) > 0 for matrices in found)
+
+    before = fits({})
     if rows < 3 or 2 * before >= rows:  # with fewer rows a column may fit another definition by chance
         return None
     tried = [
-        Renamed(header, what, found, rows, before, fits({**stated, header: found}))
+        Renamed(header, what, found, rows, before, fits({header: found}))
         for header, what in stated.items()
         for found in [name for name in QUANTITIES if name not in stated.values()]
         if (QUANTITIES[what].kind == "count") == (QUANTITIES[found].kind == "count")
@@ -217,8 +219,8 @@ class GainAudit:
 def audit_gain(table: Table) -> GainAudit | None:
     """Find the formula behind the gain column; None without such a column, or if no formula fits half of its rows.
 
-    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every two,
-    over every row without a printed gain, or over all. A row fits if figures that round to those printed reach its gain.
+    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every
+    two, over every row without a printed gain, or over all. A row fits if figures that round to its own reach its gain.
     """
     rows, column = table.rows, table.gain or ""
     printed = sum(column in row.figures for row in rows)

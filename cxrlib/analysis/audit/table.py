@@ -38,7 +38,7 @@ class Table:
 
 
 def parse_figure(text: str, unit: str = "rate", where: str = "") -> Figure | None:
-    """A printed figure, or None for a dash or an empty cell; raises DataError, which says `where`, for what is no number.
+    """A printed figure, or None for a dash or an empty cell; raises DataError, saying `where`, for what is no number.
 
     unit: "rate", "percent" (whether or not the cell says so) or "count" (whole; thousands may be parted by commas or
     blanks). What follows in brackets or after ± is left aside.
@@ -90,7 +90,7 @@ def read_table(
     """Read a results table from a CSV file, or the paper's own for "paper".
 
     positives, negatives: size of the test set where the table has no such columns; columns: what a header holds, where
-    its own words do not say it (a name of `QUANTITIES`, "gain", "unchecked" or "label"). Raises DataError, ParameterError.
+    its own words do not say it (a name of `QUANTITIES`, "gain", "unchecked", "label"). Raises DataError, ParameterError.
     """
     if str(source) != "paper":
         return table_from_cells(read_cells(Path(source)), Path(source).name, positives, negatives, columns)

@@ -61,17 +61,17 @@ def _number(text: str) -> float | None:
 
 
 TABLE_1 = tuple(
-    PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if n == "-" else int(n) for n in counts))  # type: ignore[arg-type]
-    for title, *counts in printed("table_1").to_numpy()
+    PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if n == "-" else int(n) for n in images))  # type: ignore
+    for title, *images in printed("table_1").to_numpy()
 )
 """Table I. For `pretraining` the two classes are diseased (first) and healthy, not COVID and non-COVID."""
 
 _ROWS = tuple(
-    PaperRow(_COHORTS[cohort], _MODELS[model], _PRETRAINING[pretraining], *map(_number, figures))  # type: ignore[arg-type]
-    for cohort, model, pretraining, *figures in printed("table_2").to_numpy()
+    PaperRow(_COHORTS[cohort], _MODELS[model], _PRETRAINING[weights], *map(_number, figures))  # type: ignore[arg-type]
+    for cohort, model, weights, *figures in printed("table_2").to_numpy()
 )
 TABLE_2, BASELINES = _ROWS[:-2], _ROWS[-2:]
-"""The paper's own 20 configurations in its order, and the two baselines of Minaee et al. [3] as Table II prints them."""
+"""The paper's own 20 configurations in its order, and the two baselines of Minaee et al. [3] as it prints them."""
 
 REFERENCE = BASELINES[1]
 """The baseline from which section VI.C measures the gain."""

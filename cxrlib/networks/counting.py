@@ -4,7 +4,6 @@ import copy
 import operator
 import timeit
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -23,21 +22,15 @@ _POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.Dropout, nn.Identity)
 _BATCH = 2  # images whose cost is counted; BatchNorm needs more than one in training mode
 
 
-class PaperCount(NamedTuple):
-    """A number of trainable parameters as the paper prints it, rounded to `unit`, and the networks it may speak of."""
-
-    what: str
-    printed: int
-    unit: int
-    models: tuple[str, ...]
-
-
 PAPER_COUNTS = (
-    PaperCount("ResNet-50", 23_000_000, 1_000_000, ("resnet50",)),
-    PaperCount("ACNN", 8_000_000, 1_000_000, ("acnn",)),
-    PaperCount("fully connected network", 7_000, 1_000, ("resnet50", "acnn")),
+    ("ResNet-50", 23_000_000, 1_000_000, ("resnet50",)),
+    ("ACNN", 8_000_000, 1_000_000, ("acnn",)),
+    ("fully connected network", 7_000, 1_000, ("resnet50", "acnn")),
 )
-"""Section VI.B. The third is said of the part that produces the likelihoods, whichever trunk is below it."""
+"""Section VI.B: of what, trainable parameters as printed, the unit they are rounded to, and the networks it may speak of.
+
+The third is said of the part that produces the likelihoods, whichever trunk is below it.
+"""
 
 
 def sketch(model: str, image_size: int, head: str | None = None) -> Classifier:

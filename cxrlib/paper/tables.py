@@ -1,6 +1,6 @@
 """Tables I and II of Özdemir and Battini Sönmez (2020) from CSV files of their printed text, misprints included.
 
-`printed` gives the text, the rest gives it as numbers under this project's names; None or NaN stands for a dash.
+`printed` gives the text, the rest gives it as numbers under this project's names; None stands for a dash.
 """
 
 from dataclasses import dataclass
@@ -84,16 +84,6 @@ IMAGE_SIZE = 256
 
 STATED_GAIN = 2.18
 """The improvement, in percent, that section VI.D attributes to merging the training sets ("up to")."""
-
-
-def table_1() -> pd.DataFrame:
-    """Table I as a frame, one row a cohort; the test columns are nullable integers."""
-    return pd.DataFrame(TABLE_1).astype({"test_covid": "Int64", "test_non_covid": "Int64"})
-
-
-def table_2(baselines: bool = True) -> pd.DataFrame:
-    """Table II as a frame, one row a configuration; `beta` and `gain` are NaN where a dash is printed."""
-    return pd.DataFrame(TABLE_2 + (BASELINES if baselines else ())).astype({"beta": float, "gain": float})
 
 
 def find_row(cohort: str, model: str, pretraining: str, beta: float | None) -> PaperRow | None:

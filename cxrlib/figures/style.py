@@ -38,7 +38,8 @@ def legend_below(figure: Figure) -> None:
         entries |= dict(zip(labels, handles, strict=True))
         if (legend := axis.get_legend()) is not None:
             legend.remove()
-    figure.legend(handles=list(entries.values()), labels=list(entries), loc="outside lower center", ncols=6, fontsize=9)
+    if entries:
+        figure.legend(handles=[*entries.values()], labels=[*entries], loc="outside lower center", ncols=6, fontsize=9)
 
 
 def by_weight(betas: pd.Series) -> dict[str, Any]:

@@ -9,9 +9,8 @@ import pandas as pd
 from cxrlib.analysis.pairs import value
 from cxrlib.analysis.sentences import count, estimate, listed
 from cxrlib.config import RunConfig, RunParameters
-from cxrlib.evaluation.intervals import over_runs
+from cxrlib.evaluation.intervals import bootstrap, weighted_auprc, weighted_auroc, weighted_bacc
 from cxrlib.evaluation.metrics import gain
-from cxrlib.evaluation.ranking import weighted_auprc, weighted_auroc, weighted_bacc
 from cxrlib.names import beta_text, name
 from cxrlib.paper.tables import BASELINES, TABLE_2, PaperRow, find_row
 from cxrlib.protocols import PROTOCOLS
@@ -121,7 +120,7 @@ def _intervals(sound: Sequence[Record]) -> dict[str, tuple[float, float]]:
     first = tests[0]
     logits = np.column_stack([test["logit"] for test in tests])
     columns = [first[field].to_numpy() for field in ("label", "component")]
-    return {key: ends[1:] for key, ends in over_runs(columns[0], logits, columns[1], _AREAS, draws=400).items()}
+    return {key: ends[1:] for key, ends in bootstrap(columns[0], logits, columns[1], _AREAS, draws=400).items()}
 
 
 def _own_interval(record: Record, metric: str) -> tuple[float, float]:

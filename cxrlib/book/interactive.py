@@ -1,4 +1,4 @@
-"""The interactive figure: its data and its HTML; `_static/beta.js` draws it and repeats `costs.outlook`."""
+"""The interactive figure: its data and its HTML; `_static/beta.js` draws it and repeats `decisions.outlook`."""
 
 import html
 import json
@@ -10,7 +10,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from cxrlib.analysis.beta.experiment import PLAIN
-from cxrlib.evaluation.costs import PER, Roc, outlook
+from cxrlib.evaluation.decisions import PER, Roc, outlook
 
 START = {"beta": 0.75, "prevalence": 0.1, "cost_fn": 5.0, "cost_fp": 1.0}
 """Where the sliders stand at first: the paper's weight, and a miss that costs five false alarms."""

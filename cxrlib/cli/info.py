@@ -1,19 +1,47 @@
 """`python -m cxrlib info`: where things lie on this machine, what is complete, which versions run."""
 
-import argparse
+from cxrlib import __version__
+from cxrlib.config import MODELS
+from cxrlib.data.editions import COLLECTIONS, find_edition
+from cxrlib.data.fetch import status
+from cxrlib.data.readers.base import CATALOGUE, locate
+from cxrlib.networks.weights import imagenet_at_hand
+from cxrlib.paths import cache_root, data_root, results_root, weights_root
+from cxrlib.records.provenance import code_revision, machine, versions
+from cxrlib.training.precision import best_device, hardware_precision
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m cxrlib info`: there are none."""
-    parser.description = "Print where data, weights, cache and results lie, what is complete, and the versions."
-
-
-def main(args: argparse.Namespace) -> int:
-    """Print it; returns 0."""
-    from cxrlib.cli.installation import report  # torch from here on: `--help` need not wait for it
-
-    for title, lines in report().items():
-        print(title)
-        for name, value in lines.items():
-            print(f"  {name:24} {value}")
+def info() -> int:
+    """Print it, by heading and name; 0."""
+    device, auto = best_device(), find_edition()
+    report: dict[str, dict[str, str]] = {
+        "folders": {
+            "data (CXR_DATA)": str(data_root()),
+            "weights (CXR_WEIGHTS)": str(weights_root()),
+            "cache (CXR_CACHE)": f"{cache_root()} ({_cache_mebibytes()} MiB)",
+            "results (CXR_RESULTS)": f"{results_root()} ({_runs()} runs)",
+        },
+        "collections": {name: status(name) for name in CATALOGUE},
+        "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
+        "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
+        "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
+        "versions": {"cxrlib": f"{__version__} ({code_revision()[:12]})"}
+        | {k: v for k, v in versions().items() if k != "cxrlib"},
+    }
+    for title, lines in report.items():
+        print(title, *(f"  {name:24} {value}" for name, value in lines.items()), sep="\n")
     return 0
+
+
+def _edition(name: str) -> str:
+    lacking = [part for part in COLLECTIONS[name] if part != "phantom" and locate(part) is None]
+    return f"lacks {', '.join(lacking)}" if lacking else "complete"
+
+
+def _cache_mebibytes() -> int:
+    files = cache_root().rglob("*") if cache_root().is_dir() else ()
+    return sum(file.stat().st_size for file in files if file.is_file()) // 2**20
+
+
+def _runs() -> int:
+    return sum(1 for _ in (results_root() / "runs").glob("*/config.json"))

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from cxrlib import __version__
+from cxrlib.cli import options
 from cxrlib.errors import CxrError
 
 COMMANDS = {
     "fetch": ("cxrlib.cli.fetch", "get the openly available collections, say how to get the others"),
-    "info": ("cxrlib.cli.info", "where things lie, which editions are complete, versions, device"),
-    "study": ("cxrlib.cli.study", "list, plan and run the grid of configurations"),
-    "verify": ("cxrlib.cli.verify", "compute again what is committed, and compare"),
+    "info": ("cxrlib.cli.info:info", "where things lie, which editions are complete, versions, device"),
+    "study": ("cxrlib.training.study:main", "list, plan and run the grid of configurations"),
+    "verify": ("cxrlib.cli.verification:verify", "compute again what is committed, and compare"),
     "import-records": ("cxrlib.cli.import_records", "merge records that another machine has made"),
-    "check": ("cxrlib.cli.check", "what is wrong with a collection before anything is trained on it"),
-    "own": ("cxrlib.cli.own", "train on a folder of your own and write a report on it"),
-    "splits": ("cxrlib.cli.splits", "the benchmark's training, validation and test images as a table"),
-    "predict": ("cxrlib.cli.predict", "predict a folder of images with a trained network"),
-    "score": ("cxrlib.cli.score", "score predictions against a split, beside the recorded networks"),
-    "audit": ("cxrlib.cli.audit", "what in a printed table of results cannot be true"),
+    "check": ("cxrlib.cli.check:check", "what is wrong with a collection before anything is trained on it"),
+    "own": ("cxrlib.cli.own:own", "train on a folder of your own and write a report on it"),
+    "splits": ("cxrlib.cli.benchmark:splits", "the benchmark's training, validation and test images as a table"),
+    "predict": ("cxrlib.cli.benchmark:predict", "predict a folder of images with a trained network"),
+    "score": ("cxrlib.cli.benchmark:score", "score predictions against a split, beside the recorded networks"),
+    "audit": ("cxrlib.cli.audit:audit", "what in a printed table of results cannot be true"),
 }
-"""Name of each command: its module and its one line of help."""
+"""Name of each command: the function that takes its options (declared in `options`) and returns an exit status; its help."""
 
 USER_ERROR, CRASH, INTERRUPTED = 2, 70, 130
 """Exit statuses beside a command's own: 0 fine, 1 something was found, 3 fine but with warnings."""
@@ -41,11 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsers = {name: commands.add_parser(name, help=line) for name, (_, line) in COMMANDS.items()}
     if not arguments or arguments[0] not in COMMANDS:
         parser.parse_args(arguments)  # prints help or the error, and exits
-    module = import_module(COMMANDS[arguments[0]][0])
-    module.add_arguments(parsers[arguments[0]])
+    module, _, function = COMMANDS[arguments[0]][0].partition(":")
+    declare = getattr(options, arguments[0]) if function else import_module(module).add_arguments
+    parsers[arguments[0]].description = declare.__doc__
+    declare(parsers[arguments[0]])
     parsed = parser.parse_args(arguments)
+    del parsed.command
     try:
-        return int(module.main(parsed))
+        if not function:
+            return int(import_module(module).main(parsed))
+        return int(getattr(import_module(module), function)(**vars(parsed)))
     except CxrError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR

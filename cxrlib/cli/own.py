@@ -1,6 +1,5 @@
 """`python -m cxrlib own DATA`: chapter 11 on a folder of images, kept as a report that reads without a notebook."""
 
-import argparse
 import re
 import shutil
 import sys
@@ -8,7 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import pandas as pd
+import papermill
+from docutils.core import publish_string
+from myst_nb.docutils_ import Parser
+
 from cxrlib import errors
+from cxrlib.analysis.new_data.run import MARKER, mark, new_config, output_folder
 from cxrlib.cli.check import STATUS
 from cxrlib.config import RunParameters, checked
 from cxrlib.errors import CxrError, ParameterError
@@ -20,42 +26,25 @@ BOOK_ONLY = "book-only"
 """Tag of the cells that explain the chapter and are left out of a report."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments on an argparse parser."""
-    parser.description = (
-        "Check a folder of images with a CSV table, train on it with patients kept apart, test once, write a report. "
-        "Exit status: 0 fine, 3 fine but the check of the data warns, 1 it found errors, 2 an error to mend."
-    )
-    parser.add_argument("data", help="folder of images with a CSV table, a published layout, or a collection's name")
-    parser.add_argument("--report", type=Path, default=Path("report"), help="folder of the report (default: report)")
-    parser.add_argument("--positive", metavar="LABEL", help="label that counts as positive")
-    what = "a parameter of the run, as in chapter 5: model, beta, image_size, epochs, seed, ..."
-    parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help=what)
-
-
-def main(args: argparse.Namespace) -> int:
+def own(data: str, report: Path, positive: str | None, parameters: list[str]) -> int:
     """Check what can be checked in seconds, execute the chapter, write the report; the status of the data's worst verdict."""
-    import pandas as pd
-
-    from cxrlib.analysis.new_data.run import MARKER, mark, new_config, output_folder  # torch: not for `--help`
-
-    given, path = parameters(args.parameters), Path(args.data).expanduser()
-    report = output_folder(str(args.report), args.data)
+    given, path = read_parameters(parameters), Path(data).expanduser()
+    target = output_folder(str(report), data)
     new_config(**given)
-    data = str(path.resolve()) if path.exists() else args.data
+    place = str(path.resolve()) if path.exists() else data
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "report"
-        page = execute({**given, "data": data, "positive": args.positive, "output": str(made)}, Path(scratch))
-        with atomic_path(report, MARKER) as part:
+        page = execute({**given, "data": place, "positive": positive, "output": str(made)}, Path(scratch))
+        with atomic_path(target, MARKER) as part:
             shutil.copytree(made, part)
             (part / "index.html").write_text(page, encoding="utf-8")
             mark(part)
         verdicts = set(pd.read_csv(made / "check.csv")["verdict"])
-    print(f"report: {args.report / 'index.html'}")
+    print(f"report: {report / 'index.html'}")
     return next(STATUS[name] for name in ("error", "warning", "OK") if name in verdicts)
 
 
-def parameters(texts: list[str]) -> dict[str, Any]:
+def read_parameters(texts: list[str]) -> dict[str, Any]:
     """The values of `-p NAME=VALUE`, read as papermill reads them and checked; ParameterError for anything else."""
     values: dict[str, Any] = {}
     for text in texts:
@@ -79,10 +68,6 @@ def _value(text: str) -> Any:
 
 def execute(values: dict[str, Any], scratch: Path) -> str:
     """Run the chapter without its explanations under `values`; its page as HTML. Raises what the chapter raised on purpose."""
-    import nbformat
-    import papermill
-    from docutils.core import publish_string
-    from myst_nb.docutils_ import Parser
 
     def tagged(cell: Any, tag: str) -> bool:
         return tag in cell.metadata.get("tags", [])

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cxrlib.errors import DataError
-from cxrlib.evaluation.intervals import bootstrap_intervals, clopper_pearson
-from cxrlib.evaluation.ranking import Bools, Floats, weighted_auprc, weighted_auroc, weighted_bacc
+from cxrlib.evaluation.intervals import AREAS, LEVEL, Bools, Floats, bootstrap, clopper_pearson, weighted_bacc
 from cxrlib.paper.tables import REFERENCE
 
+COUNTS = ("tp", "fn", "tn", "fp")
 RATES = {
     "sensitivity": (("tp",), ("tp", "fn"), "there are no positive images"),
     "specificity": (("tn",), ("tn", "fp"), "there are no negative images"),
-    "ppcr": (("tp", "fp"), ("tp", "fn", "tn", "fp"), "there are no images"),
-    "accuracy": (("tp", "tn"), ("tp", "fn", "tn", "fp"), "there are no images"),
+    "ppcr": (("tp", "fp"), COUNTS, "there are no images"),
+    "accuracy": (("tp", "tn"), COUNTS, "there are no images"),
     "precision": (("tp",), ("tp", "fp"), "no image is predicted positive"),
     "npv": (("tn",), ("tn", "fn"), "no image is predicted negative"),
 }
@@ -28,22 +28,20 @@ RATES = {
 `accuracy` instead: on its test set this rate could not exceed 0.25 for any of its rows.
 """
 RANKED = ("bacc", "auroc", "auprc")  # not binomial: their intervals are bootstrapped by patient
-COUNTS = ("tp", "fn", "tn", "fp")
 
 
 def point_values(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, scores: npt.ArrayLike | None = None, threshold: float = 0.5
 ) -> dict[str, int | float | None]:
     """Counts (tp, fn, tn, fp), rates and areas without intervals; arguments as in `summary`, None where undefined."""
-    truth, p = checked(labels, probabilities)
-    rank, positive, one = _ranked_by(scores, p), p > threshold, np.ones((1, len(truth)))
+    truth, p, rank = _checked(labels, probabilities, scores)
+    positive, one = p > threshold, np.ones((1, len(truth)))
     pairs = (truth & positive, truth & ~positive, ~truth & ~positive, ~truth & positive)
     counts = {name: int(chosen.sum()) for name, chosen in zip(COUNTS, pairs, strict=True)}
     rates = {name: k / n if n else None for name, (k, n) in _fractions(counts).items()}
     both = (rates["sensitivity"], rates["specificity"])
     bacc = None if None in both else sum(both) / 2  # type: ignore[arg-type]
-    areas = {"auroc": weighted_auroc, "auprc": weighted_auprc}
-    ranked = {name: _plain(area(truth, rank, one)[0]) if len(truth) else None for name, area in areas.items()}
+    ranked = {name: _plain(area(truth, rank, one)[0]) if len(truth) else None for name, area in AREAS.items()}
     return {**counts, **rates, "bacc": bacc, **ranked}
 
 
@@ -54,7 +52,6 @@ def summary(
     *,
     scores: npt.ArrayLike | None = None,
     groups: npt.ArrayLike | None = None,
-    level: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -66,22 +63,19 @@ def summary(
     for the rates, bootstrapped by patient for the others (None without `groups`); `undefined`, why a value is None. Raises
     DataError for labels or probabilities that cannot be.
     """
-    truth, p = checked(labels, probabilities)
-    rank = _ranked_by(scores, p)
+    truth, p, rank = _checked(labels, probabilities, scores)
     values = point_values(truth, p, rank, threshold)
-    intervals: dict[str, tuple[float, float]] = dict.fromkeys(RANKED, (float("nan"), float("nan")))
-    for name, (k, n) in _fractions({name: int(values[name] or 0) for name in COUNTS}).items():
-        ends = clopper_pearson(k, n, level)
-        intervals[name] = float(ends[0]), float(ends[1])
-    sides = {"positives": int(truth.sum()), "negatives": int((~truth).sum())}
-    if groups is not None and all(sides.values()):
-        bacc = {"bacc": lambda y, _, weights: weighted_bacc(y, p > threshold, weights)}
-        statistics = bacc | {"auroc": weighted_auroc, "auprc": weighted_auprc}
-        intervals |= bootstrap_intervals(truth, rank, groups, statistics, draws, seed, level)
-    found: dict[str, Any] = {"n": len(truth), **sides, **values, "threshold": float(threshold), "level": float(level)}
+    counts = {name: int(values[name] or 0) for name in COUNTS}
+    ends = {name: tuple(map(float, clopper_pearson(k, n))) for name, (k, n) in _fractions(counts).items()}
+    ends |= dict.fromkeys(RANKED, (np.nan, np.nan))
+    if groups is not None:
+        statistics = {"bacc": lambda y, _, weights: weighted_bacc(y, p > threshold, weights), **AREAS}
+        ends |= {name: found[1:] for name, found in bootstrap(truth, rank, groups, statistics, draws, seed).items()}
+    found: dict[str, Any] = {"n": len(truth), "positives": int(truth.sum()), "negatives": int((~truth).sum()), **values}
+    found |= {"threshold": float(threshold), "level": LEVEL}
     undefined = {}
     for name in (*RATES, *RANKED):
-        low, high = map(_plain, intervals[name])
+        low, high = map(_plain, ends[name])
         if values[name] is None:
             parts = (name,) if name in RATES else ("sensitivity", "specificity")
             undefined[name] = next(RATES[part][2] for part in parts if values[part] is None)
@@ -90,14 +84,13 @@ def summary(
     return found | {"undefined": undefined}
 
 
-def gain(bacc: npt.ArrayLike, ppcr_printed: npt.ArrayLike) -> Any:
+def gain(bacc: float, ppcr_printed: float) -> float:
     """Table II's Gain as a fraction: ((bACC + PPCR) / 2) over the reference's, minus 1.
 
     `ppcr_printed` is what the paper's PPCR column holds, so pass the accuracy of a run to set it beside the paper.
     The reference is Table II's SqueezeNet row. It is a relative change, not a difference in points.
     """
-    ours = np.asarray(bacc, np.float64) + np.asarray(ppcr_printed, np.float64)
-    return (ours / (REFERENCE.bacc + REFERENCE.ppcr) - 1)[()]
+    return (bacc + ppcr_printed) / (REFERENCE.bacc + REFERENCE.ppcr) - 1
 
 
 def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
@@ -107,7 +100,7 @@ def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float
     of the widest is taken, of equally wide ones the lowest. labels: [N], 0 or 1; probabilities: [N] in [0, 1]. Raises
     DataError if a class is missing.
     """
-    truth, p = checked(labels, probabilities)
+    truth, p, _ = _checked(labels, probabilities)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not (positives and negatives):
         raise DataError("a threshold can only be tuned where both classes occur: give validation data with both.")
@@ -124,29 +117,27 @@ def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float
     return max(low, min((low + high) / 2, float(np.nextafter(high, -np.inf))))
 
 
-def checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Bools, Floats]:
-    """Labels [N] as bool and probabilities [N] as float64; raises DataError for what cannot be."""
+def _checked(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, scores: npt.ArrayLike | None = None
+) -> tuple[Bools, Floats, Floats]:
+    """Labels [N] as bool, probabilities and scores [N] as float64; raises DataError for what cannot be."""
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
-    if y.ndim != 1 or p.shape != y.shape:
-        raise DataError(f"labels {y.shape} and probabilities {p.shape} do not fit: give [N] each.")
+    rank = p if scores is None else np.asarray(scores, np.float64)
+    if y.ndim != 1 or p.shape != y.shape or rank.shape != y.shape:
+        raise DataError(f"labels {y.shape}, probabilities {p.shape} and scores {rank.shape} do not fit: give [N] each.")
     if not np.isin(y, (0, 1)).all():
         raise DataError("labels must be 0 (non-COVID) or 1 (COVID).")
     if not ((p >= 0) & (p <= 1)).all():
         raise DataError("probabilities must be numbers from 0 to 1: some are outside, or not a number.")
-    return y.astype(bool), p
+    if not np.isfinite(rank).all():
+        raise DataError("scores must be finite numbers, one a probability.")
+    return y.astype(bool), p, rank
 
 
 def _fractions(counts: dict[str, int]) -> dict[str, tuple[int, int]]:
     """Numerator and denominator of each rate."""
     of = lambda names: sum(counts[name] for name in names)  # noqa: E731
     return {name: (of(above), of(below)) for name, (above, below, _) in RATES.items()}
-
-
-def _ranked_by(scores: npt.ArrayLike | None, probabilities: Floats) -> Floats:
-    rank = probabilities if scores is None else np.asarray(scores, np.float64)
-    if rank.shape != probabilities.shape or not np.isfinite(rank).all():
-        raise DataError("scores must be finite numbers, one a probability.")
-    return rank
 
 
 def _plain(value: float) -> float | None:

@@ -9,10 +9,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.audit.checks import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.analysis.audit.lattice import strips
+from cxrlib.analysis.audit.lattice import Row, strips
 from cxrlib.analysis.audit.report import Report
-from cxrlib.analysis.audit.table import Row
+from cxrlib.analysis.audit.rules import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}

@@ -11,8 +11,7 @@ from scipy.special import expit, logit
 
 from cxrlib.analysis.beta.experiment import PLAIN, method_name
 from cxrlib.analysis.beta.theory import moved, pointwise_minimiser
-from cxrlib.evaluation.calibration import reliability
-from cxrlib.evaluation.costs import Roc, cost_curve, decision_curve, normalised_cost
+from cxrlib.evaluation.decisions import Roc, cost_curve, decision_curve, normalised_cost, reliability
 from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS
 from cxrlib.names import name
 

@@ -4,7 +4,7 @@ The checks run whenever a record is read or imported; they compute counts, rates
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def evaluate(predictions: pd.DataFrame, draws: int = 1000) -> dict[str, Any]:
         labels, probabilities, scores, groups = _columns(part, "label", "probability", "logit", "component")
         metrics[name] = summary(labels, probabilities, threshold, scores=scores, groups=groups, draws=draws)
     test = predictions[predictions["split"] == "test"]
-    figures = {name: _by_source(figure, test, draws) for name, figure in _SOURCES.items()}
+    figures = {name: figure(test, draws=draws) for name, figure in _SOURCES.items()}
     return {**metrics, **figures, "degenerate": degenerate(test, metrics["test"])}
 
 
@@ -99,7 +99,7 @@ def check_metrics(
         found = evaluate(predictions)
     else:
         test = predictions[predictions["split"] == "test"]
-        found = {name: {"value": _by_source(figure, test, draws=1)["value"]} for name, figure in _SOURCES.items()}
+        found = {name: {"value": figure(test, draws=1)["value"]} for name, figure in _SOURCES.items()}
         for name, (part, threshold) in _parts(predictions).items():
             labels, probabilities, scores = _columns(part, "label", "probability", "logit")
             found[name] = point_values(labels, probabilities, scores, threshold)
@@ -132,7 +132,3 @@ def _parts(predictions: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, float]]:
 
 def _columns(part: pd.DataFrame, *names: str) -> Iterator[np.ndarray]:
     return (part[name].to_numpy() for name in names)
-
-
-def _by_source(figure: Callable[..., dict[str, Any]], test: pd.DataFrame, draws: int) -> dict[str, Any]:
-    return figure(*_columns(test, "label", "logit", "source", "component"), draws=draws)

@@ -37,7 +37,7 @@ from cxrlib.training.workflow import drive, driving, plan_path, profile_folder
 
 
 def selected(arguments: argparse.Namespace) -> tuple[Edition, list[Cell]]:
-    """The edition and the cells that the options of `cli.study.add_selection` choose."""
+    """The edition and the cells that the options of `cli.options.add_selection` choose."""
     common = {name: getattr(arguments, name) for name in ("profile", "licences", "precision", "draws", "seeds")}
     common["edition"] = find_edition() if arguments.edition == "auto" else arguments.edition
     found = (
@@ -184,8 +184,9 @@ def _slowest(configs: Sequence[RunConfig]) -> dict[str, float]:
     return found
 
 
-def main(arguments: argparse.Namespace) -> int:
+def main(**options: Any) -> int:
     """Run `python -m cxrlib study`; returns 1 if a cell that was asked for is still missing."""
+    arguments = argparse.Namespace(**options)
     if arguments.action in ("images", "pretrain", "cell", "table"):
         return _from_plan(arguments)
     if arguments.action == "make":

@@ -7,9 +7,8 @@ from scipy.special import expit
 
 from cxrlib.analysis.beta import experiment, powered
 from cxrlib.config import RunConfig, checked
-from cxrlib.evaluation.intervals import Bootstrap, interval_of
+from cxrlib.evaluation.intervals import Bootstrap, interval_of, weighted_rates
 from cxrlib.evaluation.metrics import summary
-from cxrlib.evaluation.ranking import weighted_rates
 from cxrlib.evaluation.sources import within_source
 from cxrlib.records.evaluate import degenerate
 from cxrlib.records.record import Record
@@ -63,7 +62,7 @@ def make_run(
     test = frame[frame["split"] == "test"]
     y, p, z = (test[name].to_numpy() for name in ("label", "probability", "logit"))
     metrics = {"test": summary(y, p, scores=z, groups=test["component"], draws=5)}
-    metrics["within_source"] = within_source(y, z, test["source"], test["component"], draws=5)
+    metrics["within_source"] = within_source(test, draws=5)
     metrics["degenerate"] = degenerate(test, metrics["test"])
     return Record(config, inputs, metrics, frame, pd.DataFrame(), {"machine": "a machine"})
 

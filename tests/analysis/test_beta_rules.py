@@ -16,7 +16,7 @@ from sklearn.metrics import balanced_accuracy_score
 from cxrlib.analysis.beta import experiment, powered, rules, theory
 from cxrlib.book import interactive
 from cxrlib.errors import DataError
-from cxrlib.evaluation import costs
+from cxrlib.evaluation import decisions
 from cxrlib.evaluation.metrics import tune_threshold
 from cxrlib.figures import beta as figures
 from tests.analysis.test_beta_powered import make_run
@@ -196,4 +196,4 @@ def test_the_sliders_are_labelled_and_the_numbers_shown(scores, project, tmp_pat
 def test_cost_curves_are_lines_below_which_no_weight_falls(scores):
     curves = figures.cost_curves(scores).pivot_table(index="pc", columns="curve", values="cost")
     assert (curves["oracle threshold"] <= curves["β = 1"] + 1e-12).all()
-    assert costs.normalised_cost(0.8, 0.6, 0.5) == pytest.approx(0.3)
+    assert decisions.normalised_cost(0.8, 0.6, 0.5) == pytest.approx(0.3)

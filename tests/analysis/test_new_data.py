@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrlib.analysis.audit.report import audit
-from cxrlib.analysis.audit.table import read_table
+from cxrlib.analysis.audit import audit, read_table
 from cxrlib.analysis.benchmark.baselines import thumbnail_baseline
 from cxrlib.analysis.benchmark.predict import load_model
 from cxrlib.analysis.new_data.checklists import FOR_YOU, checklist, items
@@ -26,7 +25,7 @@ from cxrlib.analysis.new_data.run import (
     write_files,
 )
 from cxrlib.cli.main import main
-from cxrlib.cli.own import parameters, plain
+from cxrlib.cli.own import plain, read_parameters
 from cxrlib.data.division import PARTS, Division, divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import CATALOGUE, READERS, own
@@ -227,7 +226,7 @@ def test_a_recorded_command_repeats_its_record(changes: dict[str, object], run: 
     first = train_on(planted, **(FAST | changes)).record
     command = shlex.split(first.provenance["command"])
     assert command[:5] == ["python", "-m", "cxrlib", "own", planted.name]
-    again = train_on(planted, **parameters(command[6::2])).record
+    again = train_on(planted, **read_parameters(command[6::2])).record
     assert again.config == first.config
     np.testing.assert_array_equal(again.predictions["logit"], first.predictions["logit"])
     assert not np.array_equal(first.predictions["logit"], run.record.predictions["logit"])
@@ -240,7 +239,7 @@ def test_markdown_of_the_book_becomes_plain() -> None:
 
 
 def test_parameters_of_the_command_line_have_their_types() -> None:
-    found = parameters(["beta=None", "epochs=3", "learning_rate=1e-3"])
+    found = read_parameters(["beta=None", "epochs=3", "learning_rate=1e-3"])
     assert found == {"beta": None, "epochs": 3, "learning_rate": 1e-3}
     for wrong, message in {
         "epochs=many": "whole number",
@@ -248,7 +247,7 @@ def test_parameters_of_the_command_line_have_their_types() -> None:
         "data=x": "NAME=VALUE",
     }.items():
         with pytest.raises(ParameterError, match=message):
-            parameters([wrong])
+            read_parameters([wrong])
 
 
 @pytest.mark.parametrize(

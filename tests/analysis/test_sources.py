@@ -6,7 +6,7 @@ import pytest
 
 from cxrlib.analysis import sources
 from cxrlib.analysis.cross_fitting import COLUMNS, CROSS_FITTED, EXTERNAL
-from cxrlib.evaluation.ranking import weighted_auroc
+from cxrlib.evaluation.intervals import weighted_auroc
 from tests.builders import make_record
 
 

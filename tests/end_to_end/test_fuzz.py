@@ -23,7 +23,7 @@ from cxrlib.analysis.audit.table import read_table as read_printed
 from cxrlib.analysis.benchmark.score import read_split, read_table, score
 from cxrlib.analysis.benchmark.submissions import read_card
 from cxrlib.analysis.new_data.run import MARKER, new_config, output_folder
-from cxrlib.cli.own import parameters
+from cxrlib.cli.own import read_parameters
 from cxrlib.config import RunConfig
 from cxrlib.data.readers import own
 from cxrlib.errors import CxrError
@@ -260,7 +260,10 @@ VALUES = ["beta=-1", "beta=0", "beta=nan", "beta=inf", "beta=1e9", "beta=", "bet
 
 def parameter_cases() -> Iterator[tuple[str, Case]]:
     for value in VALUES:
-        yield f"-p {value}", written("p", value.encode(), lambda path: new_config(**parameters([path.read_text()])))
+        yield (
+            f"-p {value}",
+            written("p", value.encode(), lambda path: new_config(**read_parameters([path.read_text()]))),
+        )
 
 
 def folder_cases() -> Iterator[tuple[str, Case]]:

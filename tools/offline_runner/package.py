@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
 
-from cxrlib.cli.study import add_selection
+from cxrlib.cli.options import add_selection
 from cxrlib.data.editions import COLLECTIONS, Edition
 from cxrlib.data.masks import MASK_FOLDERS
 from cxrlib.data.readers import locate

@@ -1,8 +1,7 @@
 """The audit: what in a printed table of a classifier's results cannot be true.
 
 Figures keep their printed text, so that the number of decimals gives each its rounding interval; everything else is
-exact arithmetic on confusion matrices. `table` reads, `quantities` and `lattice` hold the arithmetic, `checks` (of a row)
-and `columns` (over all rows) are the rules, and `report` runs them.
+exact arithmetic on confusion matrices. `lattice` holds the arithmetic, `table` reads, and `report` runs the `rules`.
 """
 
 from cxrlib.analysis.audit.report import audit

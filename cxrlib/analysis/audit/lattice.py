@@ -1,29 +1,132 @@
-"""Which confusion matrices can have printed a row: lattice points (TP, TN) inside every figure's strip, exactly.
+"""What a printed row says of its confusion matrix, exactly: lattice points (TP, TN) inside the strip of every figure.
 
-A figure printed as x says low <= (a TP + b TN + c) / (d TP + e TN + f) <= high. Multiplied out, that is two linear
-inequalities in whole numbers; for a given TP they leave an interval of TN. So a row is settled by an intersection of
-intervals over TP = 0..P, in integer arithmetic, without a tolerance. For proportions this is the granularity test of
-Brown and Heathers (2017) for means; several figures of one row sharpen it to a joint test. The same arithmetic over many
-sizes finds the test sets that would explain a row that its stated one cannot.
+With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and one printed as x says
+low <= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
+interval of TN. So a row is settled by an intersection of intervals over TP = 0..P, in integer arithmetic, without a
+tolerance. For proportions this is the granularity test of Brown and Heathers (2017) for means; several figures of one row
+sharpen it to a joint test. The same arithmetic over many sizes finds the test sets that would explain a row that its
+stated one cannot. Quantities that are not of this kind (AUROC, MCC, kappa) are not checked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxrlib.analysis.audit.quantities import QUANTITIES, Quantity
-from cxrlib.analysis.audit.table import Bounds, Row
 from cxrlib.errors import DataError, ParameterError
 
 Ints = npt.NDArray[np.int64]
 Range = tuple[Ints, Ints]
 """First and last TN, for each TP; empty where first > last."""
-
+Bounds = tuple[int, int, int, int, int]
+"""The values that print as a figure: low and high end in 1 / unit, whether each is open (0 or 1), and the unit."""
 LARGEST_SEARCH = 20_000_000  # sizes times numbers of true positives tried in one search, at most (some seconds)
 _FAR = np.int64(2**62)
+Linear = tuple[Any, Any, Any]
+"""Factors of TP, of TN and of 1: whole numbers, or integer arrays shaped as the sizes are."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity of a confusion matrix, and under which headers beside its name and title it is found.
+
+    fraction: numerator and denominator for P and N. kind: "proportion" (of a count the test set fixes), "rate" or "count".
+    """
+
+    title: str
+    formula: str
+    fraction: Callable[[Any, Any], tuple[Linear, Linear]]
+    aliases: tuple[str, ...]
+    kind: str
+
+    def value(self, tp: npt.ArrayLike, tn: npt.ArrayLike, positives: int, negatives: int) -> Any:
+        """The quantity at broadcastable TP and TN, float64; NaN where its denominator is 0."""
+        t, u = np.asarray(tp, np.float64), np.asarray(tn, np.float64)
+        (a, b, c), (d, e, f) = self.fraction(positives, negatives)
+        above, below = np.broadcast_arrays(a * t + b * u + c, d * t + e * u + f)
+        return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)[()]
+
+    def whole(self, positives: int, negatives: int) -> int:
+        """The number of images that a proportion is a share of."""
+        return int(self.fraction(positives, negatives)[1][2])
+
+
+def _kind(kind: str) -> Callable[..., Quantity]:
+    return lambda title, formula, fraction, *aliases: Quantity(title, formula, fraction, aliases, kind)
+
+
+_share, _rate, _count = map(_kind, ("proportion", "rate", "count"))
+
+QUANTITIES: dict[str, Quantity] = {
+    "sensitivity": _share(
+        "sensitivity", "TP / P", lambda p, n: ((1, 0, 0), (0, 0, p)), "recall", "tpr", "true positive rate"
+    ),
+    "specificity": _share("specificity", "TN / N", lambda p, n: ((0, 1, 0), (0, 0, n)), "tnr", "true negative rate"),
+    "bacc": _rate("balanced accuracy", "(TP / P + TN / N) / 2", lambda p, n: ((n, p, 0), (0, 0, 2 * p * n))),
+    "accuracy": _share("accuracy", "(TP + TN) / (P + N)", lambda p, n: ((1, 1, 0), (0, 0, p + n)), "acc"),
+    "ppcr": _share(
+        "predicted positive condition rate", "(TP + FP) / (P + N)", lambda p, n: ((1, -1, n), (0, 0, p + n))
+    ),
+    "precision": _rate(
+        "precision", "TP / (TP + FP)", lambda p, n: ((1, 0, 0), (1, -1, n)), "ppv", "positive predictive value"
+    ),
+    "npv": _rate("negative predictive value", "TN / (TN + FN)", lambda p, n: ((0, 1, 0), (-1, 1, p))),
+    "f1": _rate("F1 score", "2 TP / (2 TP + FP + FN)", lambda p, n: ((2, 0, 0), (1, -1, p + n)), "f score"),
+    "fpr": _share("false positive rate", "FP / N", lambda p, n: ((0, -1, n), (0, 0, n))),
+    "fnr": _share("false negative rate", "FN / P", lambda p, n: ((-1, 0, p), (0, 0, p))),
+    "error": _share("error rate", "(FP + FN) / (P + N)", lambda p, n: ((-1, -1, p + n), (0, 0, p + n))),
+    "youden": _rate("Youden's J", "TP / P + TN / N - 1", lambda p, n: ((n, p, -p * n), (0, 0, p * n)), "youden index"),
+    "tp": _count("true positives", "TP", lambda p, n: ((1, 0, 0), (0, 0, 1))),
+    "fn": _count("false negatives", "P - TP", lambda p, n: ((-1, 0, p), (0, 0, 1))),
+    "tn": _count("true negatives", "TN", lambda p, n: ((0, 1, 0), (0, 0, 1))),
+    "fp": _count("false positives", "N - TN", lambda p, n: ((0, -1, n), (0, 0, 1))),
+}
+"""Every quantity the audit can check, by name."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One printed figure: `units` of its last digit, of which `scale` make 1 (percentages count as such)."""
+
+    text: str
+    units: int
+    scale: int
+
+    @property
+    def value(self) -> Fraction:
+        """The printed number, exactly (a percentage as a fraction of 1)."""
+        return Fraction(self.units, self.scale)
+
+    @property
+    def half_unit(self) -> Fraction:
+        """Half a unit of the last digit: how far rounding to nearest may have moved it."""
+        return Fraction(1, 2 * self.scale)
+
+    def bounds(self, loose: bool = False) -> Bounds:
+        """The values that print as this figure: rounded to nearest, a tie either way; `loose`: or with digits cut off.
+
+        Where 0 is printed the open end is closed, so that a rate whose denominator is 0 may print as 0.
+        """
+        low, high = 2 * abs(self.units) - 1, 2 * abs(self.units) + (2 if loose else 1)
+        is_open = int(loose and self.units != 0)
+        if self.text.lstrip()[:1] in ("-", "−"):
+            return -high, -low, is_open, 0, 2 * self.scale
+        return low, high, 0, is_open, 2 * self.scale
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its number from 1, its label, its printed figures by column, the stated sizes of its test set."""
+
+    number: int
+    label: str
+    figures: Mapping[str, Figure]
+    positives: int
+    negatives: int
 
 
 def strip(quantity: Quantity, bounds: Bounds, positives: Any, negatives: Any, tp: Any) -> Range:
@@ -33,7 +136,7 @@ def strip(quantity: Quantity, bounds: Bounds, positives: Any, negatives: Any, tp
     could exceed 64-bit integers.
     """
     low, high, low_open, high_open, unit = bounds
-    (a, b, c), (d, e, f) = quantity.numerator(positives, negatives), quantity.denominator(positives, negatives)
+    (a, b, c), (d, e, f) = quantity.fraction(positives, negatives)
     largest = [int(np.max(np.abs(part))) for part in (a, b, c, d, e, f, positives, negatives)]
     if 4 * max(largest[:6]) * max(largest[6:]) * max(map(abs, bounds)) >= 2**62:
         raise DataError(
@@ -55,10 +158,10 @@ def strip(quantity: Quantity, bounds: Bounds, positives: Any, negatives: Any, tp
     return first, last
 
 
-def strips(row: Row, columns: Mapping[str, str], rounding: str = "nearest") -> dict[str, Range]:
+def strips(row: Row, columns: Mapping[str, str], loose: bool = False) -> dict[str, Range]:
     """The TN that each of the row's figures allows at TP = 0..P, by header; columns: the quantity a column holds."""
     p, n, tp = row.positives, row.negatives, np.arange(row.positives + 1, dtype=np.int64)
-    shown = {header: figure.bounds(rounding) for header, figure in row.figures.items() if header in columns}
+    shown = {header: figure.bounds(loose) for header, figure in row.figures.items() if header in columns}
     return {header: strip(QUANTITIES[columns[header]], bounds, p, n, tp) for header, bounds in shown.items()}
 
 
@@ -86,7 +189,7 @@ def implied(found: Ints, quantity: str, row: Row) -> tuple[float, float]:
     return (float(defined.min()), float(defined.max())) if defined.size else (float("nan"), float("nan"))
 
 
-def search_sizes(row: Row, columns: Mapping[str, str], rounding: str) -> pd.DataFrame:
+def search_sizes(row: Row, columns: Mapping[str, str], loose: bool = False) -> pd.DataFrame:
     """Every test set within bounds whose size allows the row's figures in `columns`, nearest to the stated one first.
 
     The bounds are from 1 to four times the stated positives and from half to twice the negatives, or less where that is too
@@ -96,7 +199,7 @@ def search_sizes(row: Row, columns: Mapping[str, str], rounding: str) -> pd.Data
     """
     p, n = row.positives, row.negatives
     narrow, around = (max(1, p // 2), 2 * p), (max(1, n // 2), 2 * n)
-    figures = [(columns[h], figure.bounds(rounding)) for h, figure in row.figures.items() if h in columns]
+    figures = [(columns[h], figure.bounds(loose)) for h, figure in row.figures.items() if h in columns]
     for (p_low, p_high), (n_low, n_high) in (((1, 4 * p), around), (narrow, around), (narrow, (n, n))):
         sizes, others = (np.arange(low, high + 1, dtype=np.int64) for low, high in ((p_low, p_high), (n_low, n_high)))
         first, last = np.zeros_like(sizes), sizes
@@ -126,15 +229,3 @@ def search_sizes(row: Row, columns: Mapping[str, str], rounding: str) -> pd.Data
     frame = frame.sort_values(["distance", "positives", "negatives"], ignore_index=True)
     frame.attrs["bounds"] = f"{p_low:,} to {p_high:,} positives and {n_low:,} to {n_high:,} negatives"
     return frame
-
-
-def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
-    """What two searches for one row say, with digits rounded as stated and with digits rounded or cut off."""
-    tried, said = loose.attrs["bounds"], [f"{len(found):,} would explain the row" for found in (rounded, loose)]
-    if loose.empty:
-        return f"No test set of {tried} explains the row."
-    for i, found in enumerate((rounded, loose)):
-        for p, n, _, tp, tn, _ in found.head(1).itertuples(index=False):
-            said[i] += f", the nearest {p:,} + {n:,} ({tp:,} of {p:,} and {tn:,} of {n:,} right)"
-    more = f"; were digits cut off, {said[1]}" if len(loose) > len(rounded) else ""
-    return f"Of the test sets of {tried}, {said[0]}{more}."

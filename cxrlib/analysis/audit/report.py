@@ -8,10 +8,9 @@ from itertools import combinations
 import pandas as pd
 
 from cxrlib.analysis import sentences
-from cxrlib.analysis.audit.checks import EMPTY, IMPOSSIBLE, LAST_DIGIT, NOTE, POSSIBLE, Verdict, explain, judge
-from cxrlib.analysis.audit.columns import GainAudit, Renamed, audit_gain, rename_columns
-from cxrlib.analysis.audit.lattice import count, explain_sizes, search_sizes
-from cxrlib.analysis.audit.quantities import QUANTITIES
+from cxrlib.analysis.audit import rules
+from cxrlib.analysis.audit.lattice import QUANTITIES, count, search_sizes
+from cxrlib.analysis.audit.rules import EMPTY, IMPOSSIBLE, LAST_DIGIT, NOTE, POSSIBLE
 from cxrlib.analysis.audit.table import Table
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation.intervals import clopper_pearson
@@ -36,10 +35,10 @@ class Report:
 
     table: Table
     columns: Mapping[str, str]  # what each column was found to hold
-    renamed: list[Renamed]
-    verdicts: list[Verdict]
-    searches: dict[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: rounded as stated, and rounded or cut off
-    gain: GainAudit | None
+    renamed: list[rules.Renamed]
+    verdicts: list[rules.Verdict]
+    searches: dict[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: digits rounded, and rounded or cut off
+    gain: rules.GainAudit | None
     findings: list[Finding] = field(default_factory=list)  # the gravest first
 
     @property
@@ -92,7 +91,7 @@ class Report:
                 quantity = QUANTITIES[name]
                 if header not in row.figures or quantity.kind != "proportion":
                     continue
-                figure, n = row.figures[header], int(quantity.denominator(*sizes)[2])
+                figure, n = row.figures[header], quantity.whole(*sizes)
                 k, reach = round(figure.value * n), figure.half_unit * n
                 if verdict.counts:
                     k = round(n * quantity.value(*verdict.counts, *sizes))
@@ -103,33 +102,27 @@ class Report:
         return pd.DataFrame(lines, columns=columns).astype({"k": "Int64"})
 
 
-def audit(table: Table, rounding: str = "nearest", search: bool = True) -> Report:
-    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows.
-
-    rounding: how figures were shortened, as in `Figure.bounds`; under "nearest" what fits only with digits cut off is
-    reported as such. search: look for test sets that explain impossible rows.
-    """
-    columns, renamed = rename_columns(table)
-    verdicts = [judge(row, columns, rounding) for row in table.rows]
-    report = Report(table, columns, renamed, verdicts, {}, audit_gain(table))
-    for verdict in report.verdicts if search else ():
-        if verdict.status == IMPOSSIBLE and len(verdict.row.figures) > 1:
-            with suppress(ParameterError, DataError):  # too many sizes to try: `_findings` says so
-                tried = [search_sizes(verdict.row, columns, how) for how in (rounding, "either")]
-                report.searches[verdict.row.number] = tried[0], tried[1]
-    report.findings.extend(sorted(_findings(report, search), key=lambda finding: ORDER.index(finding.severity)))
+def audit(table: Table) -> Report:
+    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows."""
+    columns, renamed = rules.rename_columns(table)
+    verdicts = [rules.judge(row, columns) for row in table.rows]
+    report = Report(table, columns, renamed, verdicts, {}, rules.audit_gain(table))
+    for row in (verdict.row for verdict in verdicts if verdict.status == IMPOSSIBLE and len(verdict.row.figures) > 1):
+        with suppress(ParameterError, DataError):  # too many sizes to try: `_findings` says so
+            report.searches[row.number] = search_sizes(row, columns), search_sizes(row, columns, loose=True)
+    report.findings.extend(sorted(_findings(report), key=lambda finding: ORDER.index(finding.severity)))
     return report
 
 
-def _findings(report: Report, search: bool) -> Iterator[Finding]:
+def _findings(report: Report) -> Iterator[Finding]:
     table, gain = report.table, report.gain
     for column in report.renamed:
         yield Finding(IMPOSSIBLE, "definition", (), (column.column,), str(column))
     for verdict in report.verdicts:
-        number, status, text = verdict.row.number, verdict.status, explain(verdict, report.columns)
+        number, status, text = verdict.row.number, verdict.status, rules.explain(verdict, report.columns)
         if number in report.searches:
-            text += f" {explain_sizes(*report.searches[number])}"
-        elif search and status == IMPOSSIBLE and len(verdict.row.figures) > 1:
+            text += f" {rules.explain_sizes(*report.searches[number])}"
+        elif status == IMPOSSIBLE and len(verdict.row.figures) > 1:
             text += " Other test sets were not tried, since there are too many."
         rule = "not checked" if status == EMPTY else "granularity" if verdict.unreachable else "one matrix"
         if status != POSSIBLE:

@@ -4,10 +4,9 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-from cxrlib.analysis.audit.quantities import GAIN, LABEL, NEGATIVES, POSITIVES, QUANTITIES, UNCHECKED, recognise
+from cxrlib.analysis.audit.lattice import QUANTITIES, Figure, Row
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper import tables as paper
 
@@ -15,56 +14,12 @@ EXAMPLE = Path(__file__).parent / "example.csv"
 """A small invented table with one wrong digit, to try the audit on."""
 
 Cells = Sequence[Mapping[str, str]]
-Bounds = tuple[int, int, int, int, int]
-"""The values that print as a figure: low and high end in 1 / unit, whether each is open (0 or 1), and the unit."""
+GAIN, POSITIVES, NEGATIVES, UNCHECKED, LABEL = "gain", "positives", "negatives", "unchecked", "label"
+"""Columns that are no quantity of one matrix: a gain over another row, the row's test sizes, and all else."""
 
 _MISSING = {"", "-", "–", "—", "n/a", "na", "nan", "none"}
 _NUMBER = re.compile(r"([+\-−]?)(\d*)\.?(\d*)\s*(%?)")
 _ADDED = re.compile(r"\s*(±.*|\(.*\)|\[.*\])$")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One printed figure: `units` of its last digit, of which `scale` make 1 (percentages count as such)."""
-
-    text: str
-    units: int
-    scale: int
-
-    @property
-    def value(self) -> Fraction:
-        """The printed number, exactly (a percentage as a fraction of 1)."""
-        return Fraction(self.units, self.scale)
-
-    @property
-    def half_unit(self) -> Fraction:
-        """Half a unit of the last digit: how far rounding to nearest may have moved it."""
-        return Fraction(1, 2 * self.scale)
-
-    def bounds(self, rounding: str = "nearest") -> Bounds:
-        """The values that print as this figure.
-
-        nearest: ties may go either way, so both ends belong to it; truncated: digits were cut off; either: the union
-        of both. Where 0 is printed the open end is closed, so that a rate whose denominator is 0 may print as 0.
-        """
-        if rounding not in ("nearest", "truncated", "either"):
-            raise ParameterError(f"rounding = '{rounding}' is not allowed: choose nearest, truncated or either.")
-        size, near = 2 * abs(self.units), rounding == "nearest"
-        low, high, is_open = size - (rounding != "truncated"), size + (1 if near else 2), int(not near and size > 0)
-        if self.text.lstrip()[:1] in ("-", "−"):
-            return -high, -low, is_open, 0, 2 * self.scale
-        return low, high, 0, is_open, 2 * self.scale
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its number from 1, its label, its printed figures by column, the stated sizes of its test set."""
-
-    number: int
-    label: str
-    figures: Mapping[str, Figure]
-    positives: int
-    negatives: int
 
 
 @dataclass(frozen=True)
@@ -103,13 +58,12 @@ def parse_figure(text: str, unit: str = "rate") -> Figure | None:
     return Figure(plain, units, 10 ** len(match[3]) * (100 if unit == "percent" or match[4] else 1))
 
 
-def read_cells(source: str | Path) -> list[dict[str, str]]:
+def read_cells(path: Path) -> list[dict[str, str]]:
     """The cells of a CSV file as text, a dict a row; lines that start with # are comments.
 
     Columns may be parted by commas, semicolons or tabs; with the latter two a comma in a figure is a decimal comma and
     read as a point. Raises DataError if the file is missing, has no rows, repeats a header or has uneven rows.
     """
-    path = Path(source)
     try:
         lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip(" ,;\t")]
     except (OSError, UnicodeDecodeError) as error:
@@ -139,10 +93,11 @@ def read_table(
     unreadable table, ParameterError for a size below 1 or a column that is not there.
     """
     if str(source) != "paper":
-        return table_from_cells(read_cells(source), Path(source).name, positives, negatives, columns)
-    stated = (paper.TEST_COVID, paper.TEST_NON_COVID)
-    p, n = (known if given is None else given for given, known in zip((positives, negatives), stated, strict=True))
-    return table_from_cells(paper.printed("table_2").to_dict("records"), "Table II of the paper", p, n, columns)
+        return table_from_cells(read_cells(Path(source)), Path(source).name, positives, negatives, columns)
+    positives = paper.TEST_COVID if positives is None else positives
+    negatives = paper.TEST_NON_COVID if negatives is None else negatives
+    cells = paper.printed("table_2").to_dict("records")
+    return table_from_cells(cells, "Table II of the paper", positives, negatives, columns)
 
 
 def table_from_cells(
@@ -182,6 +137,16 @@ def table_from_cells(
     if not any(checked.keys() & row.figures.keys() for row in rows):
         raise DataError(f"{name} prints no figure to check: every cell of {', '.join(checked)} is empty.")
     return Table(name, tuple(rows), checked, role.get(GAIN), tuple(_notes(cells, holds, units)))
+
+
+def recognise(header: str) -> str | None:
+    """The quantity or role that a column header names (case, signs and what stands in brackets aside), or None."""
+    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]|['’]", lambda found: "" if len(found[0]) == 1 else " ", header)
+    return _NAMES.get(" ".join(re.findall(r"[^\W_]+", bare.lower())))
+
+
+_NAMES = {name: name for name in (*QUANTITIES, GAIN, POSITIVES, NEGATIVES)} | {"improvement": GAIN}
+_NAMES |= {alias.replace("'", "").lower(): name for name, q in QUANTITIES.items() for alias in (q.title, *q.aliases)}
 
 
 def _holds(cells: Cells, declared: Mapping[str, str]) -> dict[str, str]:

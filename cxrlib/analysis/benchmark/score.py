@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
+from sklearn.metrics import brier_score_loss
 
 from cxrlib.analysis.sentences import estimate
 from cxrlib.errors import DataError
-from cxrlib.evaluation.calibration import brier, expected_calibration_error, log_loss
-from cxrlib.evaluation.comparison import compare_predictions, compare_sentence, holm
+from cxrlib.evaluation import comparison
+from cxrlib.evaluation.decisions import expected_calibration_error, log_loss
 from cxrlib.paths import results_root
 from cxrlib.records.evaluate import evaluate
 from cxrlib.records.record import Record
@@ -132,7 +133,8 @@ def results_table(scored: Sequence[Score], records: Sequence[Record] = ()) -> pd
         row |= {"threshold": tuned["threshold"]} | {f"tuned_{key}": tuned[key] for key in SHOWN[2:]}
         row |= {f"{key}{end}": one.metrics[key][part] for key in SOURCES for end, part in ENDS.items()}
         y, p = held["label"], held["probability"]
-        row |= {"ece": expected_calibration_error(y, p), "brier": brier(y, p), "log_loss": log_loss(y, held["logit"])}
+        row |= {"ece": expected_calibration_error(y, p), "brier": brier_score_loss(y, p, pos_label=1)}
+        row |= {"log_loss": log_loss(y, held["logit"])}
         rows.append(row)
     table = pd.DataFrame(rows)
     numbers = table.columns.difference(["name", "by", "images"])
@@ -141,15 +143,7 @@ def results_table(scored: Sequence[Score], records: Sequence[Record] = ()) -> pd
 
 def paired_tests(first: Score, second: Score) -> pd.DataFrame:
     """McNemar's and DeLong's tests of two sets of predictions on the same test images: metric, pvalue, holm, sentence."""
-    found = compare_predictions(first.test(), second.test())
-    images = {"sensitivity": "COVID images", "specificity": "non-COVID images"}
-    table = pd.DataFrame({"metric": list(found), "pvalue": [test.pvalue for test in found.values()]})
-    table["holm"] = holm(table["pvalue"])
-    table["sentence"] = [
-        compare_sentence(first.name, second.name, found[metric], images.get(metric, "test images"), adjusted)
-        for metric, adjusted in zip(table["metric"], table["holm"], strict=True)
-    ]
-    return table
+    return comparison.paired_tests(first.test(), second.test(), first.name, second.name)
 
 
 def summary_sentence(scored: Score, records: Sequence[Record]) -> str:

@@ -18,8 +18,7 @@ from cxrlib.analysis.pairs import Pair, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, interval, listed, percent, signed
 from cxrlib.config import IDENTITY
 from cxrlib.evaluation.comparison import holm, sign_flip
-from cxrlib.evaluation.intervals import Bootstrap, Run, interval_of
-from cxrlib.evaluation.ranking import Floats, weighted_bacc, weighted_rates
+from cxrlib.evaluation.intervals import Bootstrap, Floats, Run, interval_of, ratio, weighted_bacc, weighted_rates
 from cxrlib.names import beta_text, name
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.records.record import Record, select
@@ -123,7 +122,7 @@ class _Tests:
         same = (source[y][:, None] == source[~y]).astype(np.float32)
         for metric, compared in (("auroc", np.ones_like(same)), ("within_source", same)):
             won, pairs = (((weights[:, y] @ m) * weights[:, ~y]).sum(axis=1) for m in (outranks * compared, compared))
-            found[metric] = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
+            found[metric] = ratio(won, pairs)
         return found
 
     def _at_thresholds(self, pair: Pair, betas: tuple[float, float]) -> tuple[Floats, Floats]:

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
+from sklearn.metrics import brier_score_loss
 
 from cxrlib.analysis.beta.experiment import PLAIN
 from cxrlib.errors import DataError
-from cxrlib.evaluation.calibration import brier, expected_calibration_error, fit_temperature, log_loss
-from cxrlib.evaluation.costs import Roc, normalised_cost
-from cxrlib.evaluation.intervals import Bootstrap, interval_of
-from cxrlib.evaluation.ranking import Floats, weighted_bacc, weighted_rates
+from cxrlib.evaluation.decisions import Roc, expected_calibration_error, fit_temperature, log_loss, normalised_cost
+from cxrlib.evaluation.intervals import Bootstrap, Floats, interval_of, weighted_bacc, weighted_rates
 
 REFERENCE = "plain CE, threshold tuned"
 Rule = Callable[[pd.DataFrame, pd.DataFrame], tuple[float, pd.DataFrame, float]]
@@ -150,7 +149,7 @@ def calibration_table(scores: pd.DataFrame) -> pd.DataFrame:
             divisors = (1.0, fit_temperature(valid["label"], valid["logit"] - shift))
             for repair, divisor in zip(names, divisors, strict=True):
                 y, z = test["label"], (test["logit"] - shift) / divisor
-                values = {"ece": expected_calibration_error(y, expit(z)), "brier": brier(y, expit(z))}
+                values = {"ece": expected_calibration_error(y, expit(z)), "brier": brier_score_loss(y, expit(z))}
                 rows.append({"weight": weight, "repair": repair, **values, "log_loss": log_loss(y, z)})
     return pd.DataFrame(rows).groupby(["weight", "repair"], sort=False).mean().reset_index()
 

@@ -19,7 +19,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from cxrlib.errors import ParameterError
-from cxrlib.evaluation.ranking import Floats
+from cxrlib.evaluation.intervals import Floats
 from cxrlib.losses.weighted import weighted_cross_entropy
 
 Labels = npt.NDArray[np.int64]

@@ -54,7 +54,9 @@ def verify(runs: int, write: bool) -> int:
     compared = table.loc[~skipped, "what"].value_counts()
     kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in compared.items())
     where = (
-        "" if edition.has_images else " (the open edition's images are not at hand: analyses were read, not computed)"
+        ""
+        if edition.has_images
+        else " (the images that the records are of are not at hand: analyses were read, not computed)"
     )
     print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{where}")
     for row in differing.itertuples():

@@ -1,4 +1,4 @@
-/* The interactive figure of the chapter on the weight. The arithmetic is that of cxrlib.evaluation.costs.outlook;
+/* The interactive figure of the chapter on the weight. The arithmetic is that of cxrlib.evaluation.decisions.outlook;
    node can load this file, and the tests compare the two. No request is made: the data lie in the page. */
 (function () {
   "use strict";

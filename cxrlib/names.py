@@ -8,7 +8,6 @@ NAMES = {
     "acnn": "ACNN",
     "squeezenet": "SqueezeNet",
     "vgg19": "VGG-19",
-    "released": "released",
     "native": "own classifier",
     "none": "random",
     "imagenet": "ImageNet",
@@ -17,35 +16,27 @@ NAMES = {
     # cohorts and classes
     "covidx_ray_5k": "COVIDX-Ray-5K",
     "augmented": "COVIDX-Ray-5K, augmented",
-    "combined": "combined",
     "own": "own data",
     "covid": "COVID-19",
     "non_covid": "non-COVID",
     # losses and preparations
     "wce": "weighted cross-entropy",
-    "focal": "focal",
     "class_balanced": "class-balanced",
     "ldam": "LDAM",
     "logit_adjusted": "logit-adjusted",
     "resampled": "re-sampled",
     "minmax": "min-max",
-    "equalised": "equalised",
     "lungs": "equalised, lungs only",
     # metrics
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
     "bacc": "bACC",
     "ppcr": "PPCR",
-    "accuracy": "accuracy",
-    "precision": "precision",
     "npv": "NPV",
     "auroc": "AUROC",
     "auprc": "AUPRC",
-    "gain": "gain",
     "within_source": "AUROC within source",
     "source_among_negatives": "AUROC for source among negatives",
 }
-"""Display name of every value of a config and of every metric."""
+"""Display name of the values of a config and of the metrics whose key does not read as it should."""
 
 
 def name(value: Any) -> str:

@@ -21,7 +21,8 @@ def atomic_path(target: Path | str, marker: str | None = None) -> Iterator[Path]
 
     Works for a file or, if the block makes a folder at the path, for a folder. An existing file is replaced; an existing
     folder only if it is empty or holds the file `marker`, which says that it is an earlier result of the same kind:
-    whatever else lies there is the user's (ParameterError). After an exception nothing is left behind and an old
+    whatever else lies there is the user's (ParameterError). Where the block does not write the marker, one is written
+    that lists the folder's files. After an exception nothing is left behind and an old
     target stays as it was.
     """
     target = Path(target)
@@ -32,6 +33,9 @@ def atomic_path(target: Path | str, marker: str | None = None) -> Iterator[Path]
     try:
         part = scratch / target.name
         yield part
+        if marker and part.is_dir() and not (part / marker).is_file():
+            files = sorted(path.name for path in part.iterdir())
+            (part / marker).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
         if part.is_dir() and target.is_dir():
             target.rename(scratch / "replaced")
         os.replace(part, target)

@@ -5,24 +5,20 @@ from pathlib import Path
 import pandas as pd
 
 from cxrlib.data.readers import CATALOGUE, READERS, Publication
-from cxrlib.data.readers.base import Collection, collect
+from cxrlib.data.readers.base import Collection, collect, files_under
 
 
-class Clinic:
-    NAME, TITLE = "clinic", "our clinic"
-
-    def read(self, root: Path) -> Collection:
-        rows = pd.DataFrame({"file": [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))]})
-        rows["label"] = rows["file"].str.split("/").str[0].map({"covid": "covid", "other": "non_covid"})
-        rows["patient_id"] = "clinic:" + rows["file"].str.extract(r"/(p\d+)_")[0]
-        rows = rows.assign(source="clinic", modality="X-ray", population="adult", licence="internal")
-        classes = {"COVID-19": ("label", "covid"), "other": ("label", "non_covid")}
-        return collect(self.NAME, root, rows, reasons=[], folders=["covid", "other"], classes=classes)
+def read(root: Path) -> Collection:
+    rows = pd.DataFrame({"file": [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))]})
+    rows["label"] = rows["file"].str.split("/").str[0].map({"covid": "covid", "other": "non_covid"})
+    rows["patient_id"] = "clinic:" + rows["file"].str.extract(r"/(p\d+)_")[0]
+    rows = rows.assign(source="clinic", modality="X-ray", population="adult", licence="internal")
+    return collect("clinic", root, rows, files=files_under(root, ["covid", "other"]))
 
 
 CATALOGUE["clinic"] = Publication(
-    name="clinic", title=Clinic.TITLE, publisher="us", url="https://example.org", licence="internal", images=None,
+    name="clinic", title="our clinic", publisher="us", url="https://example.org", licence="internal", images=None,
     access="our archive", fetchable=False, folders=("clinic",), marker="covid/*.png", layout="folders covid and other",
     citation="",
 )  # fmt: skip
-READERS["clinic"] = Clinic()
+READERS["clinic"] = read

@@ -3,8 +3,8 @@
 `CXR_DATA` and `CXR_WEIGHTS` must be set; predictions go to `results/submissions/<name>/predictions.csv`.
 """
 
-from cxrlib.analysis.benchmark.baselines import coarse_features, probabilities
 from cxrlib.analysis.benchmark.splits import split_table
+from cxrlib.analysis.benchmark.submissions import coarse_features, probabilities
 from cxrlib.analysis.shortcuts.probes import frozen_network, network_features
 from cxrlib.data.editions import load_edition
 from cxrlib.images.store import open_store

@@ -6,7 +6,6 @@ same when the weights are replaced by random ones explains the image and not the
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -25,7 +24,7 @@ from cxrlib.analysis.shortcuts.sample import eligible, load
 from cxrlib.data.editions import Edition
 from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.data.samples import Samples
-from cxrlib.errors import DataError, ParameterError
+from cxrlib.errors import DataError
 from cxrlib.names import name
 from cxrlib.networks.classifier import Classifier
 from cxrlib.records.analyses import recorded_analysis
@@ -37,35 +36,28 @@ AGREEMENT = 0.5
 PER_CLASS, CHECKED = 100, 24
 
 
-@dataclass(frozen=True)
-class Explained:
-    """A trained network, images of `samples` that it did not see, and their lungs, bool [N, S, S]."""
-
-    network: Classifier
-    samples: Samples
-    lungs: npt.NDArray[np.bool_]
-
-
 @recorded_analysis("map_randomisation", trains=True)
 def map_randomisation(edition: Edition, checked: int = CHECKED) -> pd.DataFrame:
     """`randomisation_check` of the first cross-fitted network on `checked` of its images."""
-    found = explained(edition)
-    some = np.linspace(0, len(found.samples) - 1, min(checked, len(found.samples))).astype(int)
-    return randomisation_check(found.network, found.samples.pixels[some])
+    network, samples, _ = explained(edition)
+    some = np.linspace(0, len(samples) - 1, min(checked, len(samples))).astype(int)
+    return randomisation_check(network, samples.pixels[some])
 
 
 @recorded_analysis("lung_shares", trains=True)
 def lung_shares(edition: Edition, folds: int = FOLDS) -> pd.DataFrame:
     """`inside_lungs` of every image with a lung mask, by the network that did not see it; with image_id, label, component."""
     parts = []
-    for found in (explained(edition, fold) for fold in range(folds)):
-        shares = inside_lungs(grad_cam(found.network, found.samples.pixels), found.lungs)
-        parts.append(pd.concat([found.samples.table[["image_id", "label", "component"]], shares], axis=1))
+    for network, samples, lungs in (explained(edition, fold) for fold in range(folds)):
+        shares = inside_lungs(grad_cam(network, samples.pixels), lungs)
+        parts.append(pd.concat([samples.table[["image_id", "label", "component"]], shares], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 
-def explained(edition: Edition, fold: int = 0, per_class: int = PER_CLASS, epochs: int = 10) -> Explained:
-    """A cross-fitted network and at most `per_class` images of each class with a lung mask that it did not see.
+def explained(
+    edition: Edition, fold: int = 0, per_class: int = PER_CLASS, epochs: int = 10
+) -> tuple[Classifier, Samples, npt.NDArray[np.bool_]]:
+    """A cross-fitted network, at most `per_class` images of each class that it did not see, and their lungs, bool [N, S, S].
 
     Read from the cache, or trained now (a minute). Raises DataError where no such image has a mask.
     """
@@ -75,7 +67,7 @@ def explained(edition: Edition, fold: int = 0, per_class: int = PER_CLASS, epoch
         raise DataError("none of the images has a lung mask: their share inside the lungs is not known.")
     rows = rows.sort_values(["label", "image_id"]).reset_index(drop=True)
     samples = load(rows, task.store(config.image_size))
-    return Explained(fitted(edition, task, config), samples, lung_masks(samples.table, config.image_size))
+    return fitted(edition, task, config), samples, lung_masks(samples.table, config.image_size)
 
 
 def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16) -> Maps:
@@ -84,7 +76,7 @@ def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16)
     Each map is scaled to its own least and largest value; one without any positive part is 0 everywhere.
     """
     parts = []
-    with GradCAM(network.eval(), _blocks(network, weighted=False)[-1:]) as explainer:
+    with GradCAM(network.eval(), [[*cast(nn.Module, network.trunk).children()][-1]]) as explainer:
         for start in range(0, len(pixels), batch):
             images = torch.as_tensor(pixels[start : start + batch]).float()[:, None] / 255
             targets = [ClassifierOutputTarget(1)] * len(images)
@@ -92,13 +84,13 @@ def grad_cam(network: nn.Module, pixels: npt.NDArray[np.uint8], batch: int = 16)
     return np.concatenate(parts)
 
 
-def randomised(network: nn.Module, stage: int, seed: int = 0) -> nn.Module:
+def randomised(network: nn.Module, stage: int) -> nn.Module:
     """A copy whose head and last `stage` blocks of the trunk have random weights (0: the head alone).
 
     Each tensor is drawn from a normal distribution with its own mean and standard deviation, so that activations keep
     their order of magnitude; the cascade runs from the output to the input, as in Adebayo et al. (2018).
     """
-    changed, generator = copy.deepcopy(network), torch.Generator().manual_seed(seed)
+    changed, generator = copy.deepcopy(network), torch.Generator().manual_seed(0)
     blocks = _blocks(changed)
     for module in (cast(nn.Module, changed.head), *blocks[len(blocks) - stage :]):
         for value in module.parameters():
@@ -107,9 +99,7 @@ def randomised(network: nn.Module, stage: int, seed: int = 0) -> nn.Module:
     return changed
 
 
-def randomisation_check(
-    network: nn.Module, pixels: npt.NDArray[np.uint8], explain: Explain = grad_cam, seed: int = 0
-) -> pd.DataFrame:
+def randomisation_check(network: nn.Module, pixels: npt.NDArray[np.uint8], explain: Explain = grad_cam) -> pd.DataFrame:
     """Rank correlation of each image's map with that of a network randomised ever deeper.
 
     The depths are the head, a third, two thirds and all of the trunk's blocks that have weights. Columns: stage (blocks
@@ -118,9 +108,11 @@ def randomisation_check(
     """
     before, n, rows = explain(network, pixels), len(_blocks(network)), []
     for stage in sorted({0, max(n // 3, 1), max(2 * n // 3, 1), n}):
-        after = explain(randomised(network, stage, seed), pixels)
-        for image, (a, b) in enumerate(zip(before, after, strict=True)):
-            rows.append({"stage": stage, "share": stage / n, "image": image, "correlation": rank_correlation(a, b)})
+        after = explain(randomised(network, stage), pixels)
+        for image, maps in enumerate(zip(before, after, strict=True)):
+            x, y = (rankdata(np.ravel(one)) for one in maps)
+            correlation = float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else np.nan
+            rows.append({"stage": stage, "share": stage / n, "image": image, "correlation": correlation})
     return pd.DataFrame(rows)
 
 
@@ -133,20 +125,11 @@ def last_stage(check: pd.DataFrame) -> tuple[float, int]:
     return float(last.median()), len(last)
 
 
-def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Spearman's correlation of two maps over their pixels; NaN if one of them is constant."""
-    x, y = rankdata(np.ravel(a)), rankdata(np.ravel(b))
-    return float(np.corrcoef(x, y)[0, 1]) if x.std() and y.std() else float("nan")
-
-
 def inside_lungs(maps: Maps, lungs: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """Share of each map inside the lungs beside the lungs' share of the image: attribution, area, ratio; a row an image.
 
-    maps: [N, S, S], at least 0; lungs: bool [N, S, S]. An even map has ratio 1; a map of zeros has none (NaN).
-    Raises ParameterError for shapes that differ or an empty mask.
+    maps: [N, S, S], at least 0; lungs: bool [N, S, S], some in each. An even map has ratio 1; a map of zeros has none (NaN).
     """
-    if maps.shape != lungs.shape or not lungs.any(axis=(1, 2)).all():
-        raise ParameterError("maps and lungs must have one shape, and every mask must show some lung.")
     total, area = maps.sum(axis=(1, 2), dtype=np.float64), lungs.mean(axis=(1, 2))
     inner = (maps * lungs).sum(axis=(1, 2), dtype=np.float64)
     share = np.divide(inner, total, out=np.full(len(maps), np.nan), where=total > 0)
@@ -157,35 +140,31 @@ def lung_table(shares: pd.DataFrame) -> pd.DataFrame:
     """`lung_shares` averaged by class: class, images, blank (maps of zeros), then a row a quantity: mean with its interval."""
     rows = []
     for label, part in shares.groupby("label"):
-        known = part.dropna(subset="attribution")
-        counts = {"class": name(label), "images": len(part), "blank": len(part) - len(known)}
-        for quantity in ("attribution", "area", "ratio"):
-            mean, low, high = _mean(known, quantity)
-            rows.append({**counts, "quantity": quantity, "mean": mean, "mean_low": low, "mean_high": high})
-    return pd.DataFrame(rows)
+        counts = (name(label), len(part), int(part["attribution"].isna().sum()))
+        rows += [(*counts, quantity, *average(part, quantity)) for quantity in ("attribution", "area", "ratio")]
+    return pd.DataFrame(rows, columns=["class", "images", "blank", "quantity", "mean", "mean_low", "mean_high"])
+
+
+def average(shares: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
+    """Mean of a quantity over the images whose map is not blank, with its 95 % interval by component."""
+    known = shares.dropna(subset="attribution")
+    return mean_over_classes(known[quantity], np.zeros(len(known)), known["component"])
 
 
 def sentence(check: pd.DataFrame, shares: pd.DataFrame) -> str:
     """What the check and the lungs' share say, in two sentences; check: `map_randomisation`, shares: `lung_shares`."""
     median, maps = last_stage(check)
-    word = "passes" if abs(median) <= AGREEMENT else "fails"
     first = "With all weights random every map is constant, so the check cannot be read."
     if maps:
         first = (
             f"With all weights random the median rank correlation with the map of the trained network is {median:.2f} over "
-            f"{count(maps, 'image')}, so the method {word} the check (it passes at {AGREEMENT:g} or less in size)."
+            f"{count(maps, 'image')}, so the method {'passes' if abs(median) <= AGREEMENT else 'fails'} the check (it passes "
+            f"at {AGREEMENT:g} or less in size)."
         )
-    ratio = estimate(*_mean(shares.dropna(subset="ratio"), "ratio"), digits=2)
+    ratio = estimate(*average(shares, "ratio"), digits=2)
     return f"{first} Inside the lungs the maps weigh {ratio} times what their area would give."
 
 
-def _mean(shares: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
-    if shares.empty:
-        return (np.nan,) * 3
-    return mean_over_classes(shares[quantity], np.zeros(len(shares)), shares["component"])
-
-
-def _blocks(network: nn.Module, weighted: bool = True) -> list[nn.Module]:
-    """Children of the trunk from input to output; `weighted`: only those that have weights."""
-    children = cast(nn.Module, network.trunk).children()
-    return [block for block in children if list(block.parameters()) or not weighted]
+def _blocks(network: nn.Module) -> list[nn.Module]:
+    """Children of the trunk that have weights, from input to output."""
+    return [block for block in cast(nn.Module, network.trunk).children() if list(block.parameters())]

@@ -1,22 +1,21 @@
 """The paper's claims as matched comparisons, read in the same way from its printed Table II and from our records."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.pairs import match, matched_pairs
+from cxrlib.analysis.pairs import Pairs, match, matched_pairs
 from cxrlib.analysis.sentences import count, listed, signed
-from cxrlib.paper.tables import TABLE_2, TEST_COVID
-from cxrlib.records.record import Record
+from cxrlib.paper.tables import TABLE_2
+from cxrlib.records.record import Record, select
 
+PRINTED = ("cohort", "model", "pretraining", "beta")  # what identifies a row of Table II
 AS_PRINTED = "as printed"  # the origin of the paper's own figures, beside the protocols of our records
 
 
-@dataclasses.dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """One claim of the paper: `treated` against `control` in `field`, and the sign it gives `metric`."""
 
     name: str
@@ -27,17 +26,17 @@ class Claim:
     control: Any
     metric: str
     sign: int  # +1: the claim says treated is higher; -1: lower; 0: about the same
-    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    where: dict[str, Any]  # what holds of both
 
 
 CLAIMS = (
     Claim("beta_combined", "On the combined cohort a weight of 0.75 improves every network.", "VI.D", "beta", 0.75, None, "bacc", 1, {"cohort": "combined"}),
     Claim("beta_augmented", "On COVIDX-Ray-5K alone a weight of 0.75 makes the result worse.", "VI.D", "beta", 0.75, None, "bacc", -1, {"cohort": "augmented"}),
-    Claim("beta_specificity", "A weight below 1 removes false positives: specificity rises.", "V, VI.D", "beta", 0.75, None, "specificity", 1),
-    Claim("beta_sensitivity", "A weight below 1 costs missed cases: sensitivity falls.", "V, VI.D", "beta", 0.75, None, "sensitivity", -1),
-    Claim("cohort", "Adding COVID-ChestXray improves the result substantially.", "VI.D", "cohort", "combined", "augmented", "bacc", 1),
+    Claim("beta_specificity", "A weight below 1 removes false positives: specificity rises.", "V, VI.D", "beta", 0.75, None, "specificity", 1, {}),
+    Claim("beta_sensitivity", "A weight below 1 costs missed cases: sensitivity falls.", "V, VI.D", "beta", 0.75, None, "sensitivity", -1, {}),
+    Claim("cohort", "Adding COVID-ChestXray improves the result substantially.", "VI.D", "cohort", "combined", "augmented", "bacc", 1, {}),
     Claim("pretraining", "ImageNet weights are the best start for ResNet-50.", "VI.D", "pretraining", "imagenet", "none", "bacc", 1, {"model": "resnet50"}),
-    Claim("acnn", "ACNN comes close to ResNet-50 with a third of its parameters.", "VI.D", "model", "acnn", "resnet50", "bacc", 0),
+    Claim("acnn", "ACNN comes close to ResNet-50 with a third of its parameters.", "VI.D", "model", "acnn", "resnet50", "bacc", 0, {}),
 )  # fmt: skip
 
 
@@ -48,22 +47,13 @@ def differences(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for claim in CLAIMS:
-        chosen = [row for row in TABLE_2 if _holds(row, claim)]
-        for one, other in match(
-            chosen, ("cohort", "model", "pretraining", "beta"), claim.field, claim.treated, claim.control
-        ):
-            rows.append(
-                (
-                    claim.name,
-                    claim.metric,
-                    AS_PRINTED,
-                    one.model,
-                    getattr(one, claim.metric) - getattr(other, claim.metric),
-                )
-            )
-        ours = matched_pairs([r for r in records if _holds(r.config, claim)], claim.field, claim.treated, claim.control)
-        for (record, _), difference in zip(ours.pairs, ours.differences(claim.metric), strict=True):
-            rows.append((claim.name, claim.metric, record.config.protocol, record.config.model, difference))
+        printed = [row for row in TABLE_2 if _holds(row, claim)]
+        for one, other in match(printed, PRINTED, claim.field, claim.treated, claim.control):
+            change = getattr(one, claim.metric) - getattr(other, claim.metric)
+            rows.append((claim.name, claim.metric, AS_PRINTED, one.model, change))
+        ours = _pairs(records, claim)
+        for (record, _), change in zip(ours.pairs, ours.differences(claim.metric), strict=True):
+            rows.append((claim.name, claim.metric, record.config.protocol, record.config.model, change))
     return pd.DataFrame(rows, columns=["claim", "metric", "origin", "model", "difference"])
 
 
@@ -71,23 +61,12 @@ def claims_table(records: Sequence[Record], found: pd.DataFrame) -> pd.DataFrame
     """Every claim beside what the paper's own table and our records say of it; `found`: from `differences`."""
     rows = []
     for claim in CLAIMS:
-        ours = matched_pairs([r for r in records if _holds(r.config, claim)], claim.field, claim.treated, claim.control)
-        mine = found[found["claim"] == claim.name]
-        sides = {
-            origin: mine.loc[(mine["origin"] == AS_PRINTED) == printed, "difference"].to_numpy()
-            for origin, printed in (("paper", True), ("ours", False))
-        }
-        left_out = f" {count(ours.degenerate, 'pair')} left out: a network learned nothing." if ours.degenerate else ""
-        rows.append(
-            {
-                "claim": claim.statement,
-                "section": claim.section,
-                "metric": claim.metric,
-                "paper's Table II": verdict(sides["paper"], claim.sign),
-                "our records": verdict(sides["ours"], claim.sign) + left_out,
-            }
-        )
-    return pd.DataFrame(rows)
+        mine, lost = found[found["claim"] == claim.name], _pairs(records, claim).degenerate
+        paper, ours = (mine.loc[(mine["origin"] == AS_PRINTED) == printed, "difference"] for printed in (True, False))
+        left_out = f" {count(lost, 'pair')} left out: a network learned nothing." if lost else ""
+        says = (verdict(paper.to_numpy(), claim.sign), verdict(ours.to_numpy(), claim.sign) + left_out)
+        rows.append((claim.statement, claim.section, claim.metric, *says))
+    return pd.DataFrame(rows, columns=["claim", "section", "metric", "paper's Table II", "our records"])
 
 
 def verdict(difference: np.ndarray, sign: int) -> str:
@@ -102,18 +81,12 @@ def verdict(difference: np.ndarray, sign: int) -> str:
     return f"{agree} of {count(n, 'matched pair')} agree{f', {ties} tied' if ties else ''}; {mean}."
 
 
-def headline(records: Sequence[Record]) -> dict[str, object]:
-    """The numbers that the chapter's prose quotes, by the name they are glued under."""
-    return {
-        "records": len(records),
-        "protocols": len({r.config.protocol for r in records}),
-        "one_image": 100 / TEST_COVID,
-        "degenerate": sum(r.degenerate is not None for r in records),
-    }
-
-
 def _holds(item: Any, claim: Claim) -> bool:
     return all(getattr(item, name) == value for name, value in claim.where.items())
+
+
+def _pairs(records: Sequence[Record], claim: Claim) -> Pairs:
+    return matched_pairs(select(records, **claim.where), claim.field, claim.treated, claim.control)
 
 
 def answer(found: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file, save_file
 
-from cxrlib.analysis.shortcuts.sample import adults, eligible, load
+from cxrlib.analysis.shortcuts.sample import adults, eligible, load, patients
 from cxrlib.config import RunConfig
 from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
@@ -70,19 +70,11 @@ def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int 
 
 def settings(edition: Edition, seed: int, epochs: int = 10) -> RunConfig:
     """The config of a fold's network: plain cross-entropy, ImageNet weights where there are radiographs, 64 pixels."""
+    pretraining = "none" if edition.name == "phantom" else "imagenet"
     return run_config(
-        edition=edition.name,
-        protocol="clean",
-        model="squeezenet",
-        head="native",
-        pretraining="none" if edition.name == "phantom" else "imagenet",
-        beta=None,
-        profile="cpu",
-        epochs=epochs,
-        precision="float32",
-        draw_seed=seed,
-        seed=seed,
-    )
+        edition=edition.name, protocol="clean", model="squeezenet", head="native", pretraining=pretraining, beta=None,
+        profile="cpu", epochs=epochs, precision="float32", draw_seed=seed, seed=seed,
+    )  # fmt: skip
 
 
 def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
@@ -92,8 +84,7 @@ def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
     A phantom's source is its acquisition site. Raises DataError where no source has both classes from at least FOLDS components.
     """
     rows = rows[adults(rows)]
-    counts = rows.pivot_table("component", "origin", "label", aggfunc="nunique", fill_value=0)
-    counts = counts.reindex(columns=["covid", "non_covid"], fill_value=0)
+    counts = patients(rows)
     both = counts.index[(counts >= FOLDS).all(axis=1)]
     if both.empty:
         raise DataError(f"no source has images of both classes from {FOLDS} patients: cross-fitting needs one.")
@@ -147,9 +138,6 @@ def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
 
 def samples_of(task: Task, config: RunConfig) -> RunSamples:
     """The arrays of a task: training and validation part divided by component, the test part untouched."""
-    shared = np.intersect1d(task.train["component"], task.test["component"])
-    if len(shared):
-        raise DataError(f"component {shared[0]} is in the training and in the test part: divide by component.")
     store = task.store(config.image_size)
     whole = load(task.train.assign(variant=0), store)
     return RunSamples(*train_valid_split(whole, config, augmented=False), load(task.test, store), pd.DataFrame())

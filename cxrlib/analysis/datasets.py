@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from cxrlib.analysis.sentences import percent
 from cxrlib.data import manifests
 from cxrlib.data.cohorts import COHORTS, FRONTAL_VIEWS, LATERAL_VIEWS, CohortSplit, build_cohort, disputed
-from cxrlib.data.editions import COLLECTIONS, Edition, picture
+from cxrlib.data.editions import COLLECTIONS, Edition
 from cxrlib.data.readers.base import CATALOGUE, locate, views
 from cxrlib.data.readers.covid_chestxray import released_filter
 from cxrlib.data.schema import LABELS
@@ -71,29 +71,27 @@ def shared(split: CohortSplit) -> dict[str, int]:
     }
 
 
-def table_1_beside_ours(edition: Edition, draw_seed: int, protocols: Sequence[str] = tuple(PROTOCOLS)) -> pd.DataFrame:
+def table_1_beside_ours(edition: Edition, draw_seed: int) -> pd.DataFrame:
     """Table I with our counts beside the paper's, one row a cohort and protocol, and what crosses the split.
 
     Columns: cohort, title, protocol, <part>_<class> and paper_<part>_<class> (null where the paper prints a dash), and
     those of `shared`.
     """
     rows = []
-    for printed, protocol in product(paper.TABLE_1, protocols):
-        split = build_cohort(edition, name := printed.cohort, PROTOCOLS[protocol], draw_seed)
-        ours = counts(split, name)
-        theirs = {f"paper_{key}": getattr(printed, key) for key in ours}
-        row = {"cohort": name, "title": COHORTS[name].title, "protocol": protocol}
-        rows.append({**row, **ours, **theirs, **shared(split)})
+    for printed, (protocol, rules) in product(paper.TABLE_1, PROTOCOLS.items()):
+        split = build_cohort(edition, name := printed.cohort, rules, draw_seed)
+        row = {"cohort": name, "title": COHORTS[name].title, "protocol": protocol, **(ours := counts(split, name))}
+        rows.append(row | {f"paper_{key}": getattr(printed, key) for key in ours} | shared(split))
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(table.columns.difference(["cohort", "title", "protocol"]), "Int64"))
 
 
-def overlap_by_seed(edition: Edition, seeds: Sequence[int], cohort: str = "combined") -> pd.DataFrame:
-    """For each draw and protocol, what `shared` finds between a cohort's training set and the test set drawn."""
+def overlap_by_seed(edition: Edition, seeds: Sequence[int]) -> pd.DataFrame:
+    """For each draw and protocol, what `shared` finds between the combined training set and the test set drawn."""
     rows = []
     for seed, (name, rules) in product(seeds, PROTOCOLS.items()):
-        split = build_cohort(edition, cohort, rules, seed)
-        rows.append({"seed": seed, "protocol": name, **counts(split, cohort), **shared(split)})
+        split = build_cohort(edition, "combined", rules, seed)
+        rows.append({"seed": seed, "protocol": name, **counts(split, "combined"), **shared(split)})
     return pd.DataFrame(rows)
 
 
@@ -138,7 +136,7 @@ def composition(split: CohortSplit) -> pd.DataFrame:
 
 def exclusions(edition: Edition) -> pd.DataFrame:
     """What the readers and the accepted licences left out: collection, reason, images."""
-    table = edition.excluded.groupby(["collection", "reason"]).size().rename("images").reset_index()
+    table = edition.excluded.value_counts(["collection", "reason"], sort=False).rename("images").reset_index()
     return table.sort_values("images", ascending=False, ignore_index=True)
 
 
@@ -219,7 +217,7 @@ def distance_distribution(images: pd.DataFrame) -> pd.DataFrame:
     Kinds: 'linked by the publisher' (a common duplicate group or file), 'same patient' (other pairs of one
     patient) and 'unlinked' (all remaining pairs, those across sources included).
     """
-    table = perceptual_hashes(images, picture).merge(images, on="image_id", validate="one_to_one")
+    table = perceptual_hashes(images).merge(images, on="image_id", validate="one_to_one")
     packed = pack(table["hash"])
     total = np.zeros(BITS + 1, np.int64)
     for _, distance in distance_blocks(packed):

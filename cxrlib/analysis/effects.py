@@ -1,55 +1,44 @@
-"""What one choice changes: matched pairs of runs, described beside what training the same run again changes.
+"""What one choice changes: matched pairs of runs beside what training the same run again changes; what lets a gradient through.
 
 Rows of one study share test images and initial weights, so they are no sample: their pairs are described, not tested.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
 
-from cxrlib.analysis.pairs import Pairs, difference_table, matched_pairs, repeated
-from cxrlib.analysis.sentences import count, signed
+from cxrlib.analysis.pairs import Pairs, difference_table, matched_pairs, repeated, value
+from cxrlib.analysis.sentences import count, listed, signed
 from cxrlib.names import name
-from cxrlib.records.record import Record
+from cxrlib.records.record import Record, select
 
-METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One field of a run's config at two values: what `treated` changes against `control`."""
-
-    name: str
-    field: str
-    treated: Any
-    control: Any
-
-
-CONTRASTS = (
-    Contrast("β = 0.75 against no β", "beta", 0.75, None),
-    Contrast("β = 4 against no β", "beta", 4.0, None),
-    Contrast("ImageNet against random weights", "pretraining", "imagenet", "none"),
-    Contrast("chest X-ray against random weights", "pretraining", "chestxray", "none"),
-    Contrast("combined against augmented cohort", "cohort", "combined", "augmented"),
-    Contrast("protocol paper against clean", "protocol", "paper", "clean"),
-    Contrast("protocol released against clean", "protocol", "released", "clean"),
-    Contrast("own classifier against released head", "head", "native", "released"),
-)
+CONTRASTS = {
+    "β = 0.75 against no β": ("beta", 0.75, None),
+    "β = 4 against no β": ("beta", 4.0, None),
+    "ImageNet against random weights": ("pretraining", "imagenet", "none"),
+    "chest X-ray against random weights": ("pretraining", "chestxray", "none"),
+    "combined against augmented cohort": ("cohort", "combined", "augmented"),
+    "protocol paper against clean": ("protocol", "paper", "clean"),
+    "protocol released against clean": ("protocol", "released", "clean"),
+    "own classifier against released head": ("head", "native", "released"),
+}
+"""A field of a run's config at two values: what the first changes against the second."""
+PLAIN = dict(cohort="combined", protocol="clean", beta=None, loss="wce", recipe="paper", preparation="minmax")
+TRUNK_STRIDE = {"resnet50": 32, "squeezenet": 16, "vgg19": 32, "acnn": 1}
+"""Pixels a position of the trunk's map spans, along a side."""
 
 
 def pairs_by_contrast(records: Sequence[Record]) -> dict[str, Pairs]:
     """The matched pairs of every contrast, by its name."""
-    return {c.name: matched_pairs(records, c.field, c.treated, c.control) for c in CONTRASTS}
+    return {contrast: matched_pairs(records, *values) for contrast, values in CONTRASTS.items()}
 
 
 def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
-    """One row a pair and metric of every contrast: contrast and the columns of `Pairs.table`."""
-    return pd.concat(
-        [pairs.table(METRICS).assign(contrast=contrast) for contrast, pairs in found.items()], ignore_index=True
-    )
+    """One row a pair and metric of every contrast: the columns of `pairs.difference_table`, and contrast."""
+    parts = [difference_table(pairs.pairs).assign(contrast=contrast) for contrast, pairs in found.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
@@ -72,20 +61,22 @@ def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.Data
     return table.reset_index().assign(metric=lambda t: t["metric"].map(name))
 
 
-def retraining_noise(records: Sequence[Record]) -> pd.DataFrame:
+def retraining_noise(records: Iterable[Record]) -> pd.DataFrame:
     """What training again changes, by network, protocol and metric: runs that differ in their seed alone.
 
     Columns: model, protocol, metric, pairs, `sd` of the figure over seeds (root mean square difference over the root of 2)
     and `band`, the 95th percentile of the absolute difference of two such runs.
     """
-    grouped = difference_table(repeated(records), METRICS).groupby(["model", "protocol", "metric"], sort=False)[
-        "difference"
-    ]
-    return grouped.agg(
-        pairs="size",
-        sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
-        band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
-    ).reset_index()
+    grouped = difference_table(repeated(records)).groupby(["model", "protocol", "metric"], sort=False)
+    return (
+        grouped["difference"]
+        .agg(
+            pairs="size",
+            sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
+            band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
+        )
+        .reset_index()
+    )
 
 
 def noise_sentence(noise: pd.DataFrame, protocol: str = "clean") -> str:
@@ -111,3 +102,43 @@ def overlap_sentence(found: dict[str, Pairs]) -> str:
         f"clean repairs is worth {signed(bacc.mean())} of balanced accuracy (from {signed(bacc.min())} to {signed(bacc.max())}) "
         f"and {signed(np.nanmean(within))} of the AUROC within one source."
     )
+
+
+def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
+    """Runs without a weight on the combined cohort under `clean`, a row a network, start, head, size, batch and BatchNorm.
+
+    Columns: those, `positions` the head sees, `runs`, `epochs` run, the lowest validation loss beside the entropy of the
+    prior (what a network reaches that learns nothing), the AUROC (means over runs), and whether the network learned. One draw
+    of the images.
+    """
+    keys = ["network", "start", "head", "pixels", "positions", "batch", "BatchNorm"]
+    averaged = ["epochs", "validation loss", "prior's entropy", "AUROC"]
+    rows = []
+    for r in select(records, **PLAIN, draw_seed=0):
+        c, prior = r.config, r.provenance["counts"]["valid"]
+        side = -(-c.image_size // TRUNK_STRIDE[c.model]) if c.model != "squeezenet" else c.image_size // 16 - 1
+        setting = (name(c.model), name(c.pretraining), name(c.head), c.image_size, f"{side} x {side}", c.batch_size, c.batch_norm)  # fmt: skip
+        figures = len(r.history), r.history["valid_loss"].min(), entropy([*prior.values()]), value(r, "auroc")
+        rows.append((*setting, *figures, r.degenerate is None))
+    grouped = pd.DataFrame(rows, columns=[*keys, *averaged, "learned"]).groupby(keys, sort=False)
+    table = grouped[averaged].mean()
+    table.insert(0, "runs", grouped.size())
+    learned = grouped["learned"].sum().astype(str) + " of " + table["runs"].astype(str)
+    return table.assign(learned=learned).reset_index()
+
+
+def head_sentence(records: Sequence[Record]) -> str:
+    """Whether the head matters, in one or two sentences: pairs that differ in the head alone, and heads under which nothing is learned."""
+    found = matched_pairs(records, "head", "native", "released")
+    parts = []
+    if len(found):
+        d = found.differences("bacc")
+        parts.append(
+            f"In {count(len(found), 'pair')} of runs that differ in the head alone the network's own classifier is "
+            f"{signed(d.mean())} of balanced accuracy away from the released head (from {signed(d.min())} to {signed(d.max())})."
+        )
+    configs = [r.config for r in select(records, head="released", beta=None, protocol="clean") if r.degenerate]
+    dead = [f"{name(c.model)} from {name(c.pretraining)} weights at {c.image_size} px" for c in configs]
+    if dead:
+        parts.append(f"Under the released head nothing at all is learned by {listed(list(dict.fromkeys(dead)))}.")
+    return " ".join(parts) or "No pair of runs differs in the head alone."

@@ -1,6 +1,6 @@
 """Matched pairs of runs: equal in everything that identifies a run but one field. The only pairing in the study."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeVar
@@ -12,17 +12,15 @@ from cxrlib.config import IDENTITY
 from cxrlib.records.record import Record
 
 Pair = tuple[Record, Record]  # treated, control
+METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
 SHOWN = ("cohort", "model", "head", "pretraining", "protocol", "draw_seed", "seed")
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Matched pairs (treated, control) that can carry a comparison, and those that cannot."""
+    """Matched pairs (treated, control) that can carry a comparison, and how many cannot."""
 
-    field: str
-    treated: Any
-    control: Any
     pairs: tuple[Pair, ...]
     degenerate: int  # pairs left out because a network learned nothing
     identical: int  # of `pairs`: predictions equal bit for bit, so that the field changed nothing
@@ -34,22 +32,14 @@ class Pairs:
         """Treated minus control of a metric, float64 [pairs]; `within_source` and its like are metrics too."""
         return np.array([value(one, metric) - value(other, metric) for one, other in self.pairs])
 
-    def table(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """A row a pair and metric: `SHOWN` of the treated run, metric, difference, identical (the same run bit for bit)."""
-        return difference_table(self.pairs, metrics)
 
-
-def difference_table(pairs: Iterable[Pair], metrics: Sequence[str]) -> pd.DataFrame:
-    """`Pairs.table` of any pairs."""
+def difference_table(pairs: Iterable[Pair]) -> pd.DataFrame:
+    """A row a pair and one of `METRICS`: `SHOWN` of the treated run, metric, difference, identical (the same run bit for bit)."""
     rows = [
-        (
-            *(getattr(one.config, name) for name in SHOWN),
-            metric,
-            value(one, metric) - value(other, metric),
-            same_predictions(one, other),
-        )
+        (*shown, metric, value(one, metric) - value(other, metric), same)
         for one, other in pairs
-        for metric in metrics
+        for shown, same in [([getattr(one.config, name) for name in SHOWN], same_predictions(one, other))]
+        for metric in METRICS
     ]
     return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical"])
 
@@ -64,38 +54,43 @@ def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: 
     """
     follows = {"model": ("head",)}.get(field, ())
     fields = [name for name in IDENTITY if name not in follows]
-    configs = {id(record.config): record for record in records}
-    both = [
-        (configs[id(one)], configs[id(other)])
-        for one, other in match((record.config for record in configs.values()), fields, field, treated, control)
-    ]
+    both = match(records, fields, field, treated, control, lambda record: record.config)
     both = [(one, other) for one, other in both if one.inputs["data"] == other.inputs["data"]]
     sound = tuple(pair for pair in both if not any(record.degenerate for record in pair))
-    identical = sum(same_predictions(*pair) for pair in sound)
-    return Pairs(field, treated, control, sound, len(both) - len(sound), identical)
+    return Pairs(sound, len(both) - len(sound), sum(same_predictions(*pair) for pair in sound))
 
 
 def match(
-    items: Iterable[Item], fields: Sequence[str], field: str, treated: Any, control: Any
+    items: Iterable[Item],
+    fields: Sequence[str],
+    field: str,
+    treated: Any,
+    control: Any,
+    settings: Callable[[Item], Any] = lambda item: item,
 ) -> list[tuple[Item, Item]]:
-    """Pairs of items that are equal in all `fields` but `field`, which is `treated` in the first and `control` in the other."""
-    sides: tuple[dict[Any, Item], dict[Any, Item]] = ({}, {})
+    """Pairs of items whose `settings` equal in all `fields` but `field`: `treated` in the first, `control` in the other."""
+    sides: dict[Any, dict[Any, Item]] = {treated: {}, control: {}}
     for item in items:
-        rest = tuple(getattr(item, name) for name in fields if name != field)
-        for side, wanted in zip(sides, (treated, control), strict=True):
-            if getattr(item, field) == wanted:
-                side[rest] = item
-    return [(one, sides[1][rest]) for rest, one in sides[0].items() if rest in sides[1]]
+        found = settings(item)
+        if getattr(found, field) in sides:
+            rest = tuple(getattr(found, name) for name in fields if name != field)
+            sides[getattr(found, field)][rest] = item
+    return [(one, sides[control][rest]) for rest, one in sides[treated].items() if rest in sides[control]]
+
+
+def alike(records: Iterable[Record], varied: Sequence[str]) -> list[list[Record]]:
+    """The records in groups that are equal in every field of `config.IDENTITY` but those `varied`, on the same data."""
+    groups: dict[Any, list[Record]] = {}
+    for record in records:
+        rest = tuple(getattr(record.config, name) for name in IDENTITY if name not in varied)
+        groups.setdefault((rest, record.inputs["data"]), []).append(record)
+    return list(groups.values())
 
 
 def repeated(records: Iterable[Record]) -> list[Pair]:
     """Every two sound runs that differ in their training seed alone: what training again changes, and nothing else."""
-    groups: dict[Any, list[Record]] = {}
-    for record in records:
-        if not record.degenerate:
-            rest = tuple(getattr(record.config, name) for name in IDENTITY if name != "seed")
-            groups.setdefault((rest, record.inputs["data"]), []).append(record)
-    return [pair for group in groups.values() for pair in combinations(group, 2)]
+    sound = [record for record in records if not record.degenerate]
+    return [pair for group in alike(sound, ("seed",)) for pair in combinations(group, 2)]
 
 
 def same_predictions(one: Record, other: Record) -> bool:

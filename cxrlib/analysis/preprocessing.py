@@ -1,23 +1,18 @@
 """What is done to an image before a network sees it, and which side effects tell the classes apart?"""
 
 import io
-import os
-import tempfile
-from timeit import repeat, timeit
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrlib.analysis.datasets import sample_rows
+from cxrlib.analysis.datasets import exclusions, sample_rows
 from cxrlib.analysis.sentences import percent
 from cxrlib.data.editions import Edition
 from cxrlib.images.augmentation import COPIES, ROTATIONS, augment, total_angles, variant_table
 from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, read_raw, resize
 from cxrlib.images.store import open_store
 from cxrlib.records.analyses import recorded_analysis
-from cxrlib.training.loaders import ArrayLoader
 
 STEPS = ("decoded", "min-max", "resized")
 RELEASED_BYTES = 256 * 256 * 3 * 8  # of an image in the released code: float64, three channels
@@ -106,13 +101,12 @@ def grey_before_after(edition: Edition, per_source: int = 20, seed: int = 0, bin
 def undecodable(edition: Edition, size: int = 64) -> pd.DataFrame:
     """Images that the decoder quarantined, counted: collection, reason, images."""
     quarantined = open_store(edition.images, size).quarantined
-    return quarantined.groupby(["collection", "reason"]).size().rename("images").reset_index()
+    return quarantined.groupby(["collection", "reason"]).size().reset_index(name="images")
 
 
 def left_out(edition: Edition, undecoded: pd.DataFrame) -> pd.DataFrame:
     """Images that no training set can hold: stage (reader, decoder), collection, reason, images."""
-    by_reader = edition.excluded.groupby(["collection", "reason"]).size().rename("images").reset_index()
-    table = pd.concat([by_reader.assign(stage="reader"), undecoded.assign(stage="decoder")])
+    table = pd.concat([exclusions(edition).assign(stage="reader"), undecoded.assign(stage="decoder")])
     columns = ["stage", "collection", "reason", "images"]
     return table[columns].sort_values(["stage", "images"], ascending=False, ignore_index=True)
 
@@ -129,8 +123,9 @@ def dark_surround(edition: Edition, size: int = 64) -> pd.DataFrame:
     ct, pixels = (modality[store.table["image_id"]] == "CT").to_numpy(), store.pixels
     sides = np.stack([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]])
     least = (sides < 25.5).mean(axis=2).min(axis=0)  # dark share of the least dark side of each image
-    found = [(share, int((least >= share)[ct].sum()), int((least >= share)[~ct].sum())) for share in (0.25, 0.5, 0.75)]
-    counts = pd.DataFrame(found, columns=["dark side", "CT slices found", "X-rays flagged"])
+    counts = pd.DataFrame({"dark side": (0.25, 0.5, 0.75)})
+    for column, rows in (("CT slices found", ct), ("X-rays flagged", ~ct)):
+        counts[column] = [int((least[rows] >= share).sum()) for share in counts["dark side"]]
     return counts.assign(**{"CT slices": int(ct.sum()), "X-rays": int((~ct).sum())})
 
 
@@ -204,18 +199,3 @@ def storage_table(size: int, images: int) -> pd.DataFrame:
     table = pd.DataFrame({"format": formats, "bytes an image": [RELEASED_BYTES, size**2]})
     table["MiB an image"] = table["bytes an image"] / 2**20
     return table.assign(**{"GiB in all": table["bytes an image"] * images / 2**30})
-
-
-def relative_speed(rows: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Images in the time that decoding one takes, by stage: stage, relative_speed; within seconds, of images at hand."""
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, CXR_CACHE=folder):
-        decoding = timeit(lambda: open_store(rows, size), number=1) / len(rows)
-        pixels = np.asarray(open_store(rows, size).pixels)
-    loader = ArrayLoader(np.resize(pixels, (512, size, size)), bs=64, shuffle=True)
-    few = pixels[:8]
-    stages = {
-        "decode a file into the store": decoding,
-        "make an augmented copy": timeit(lambda: augment(few, "random", 0), number=1) / (COPIES * len(few)),
-        "take an image out of the store, in a batch": min(repeat(lambda: list(loader), number=1, repeat=3)) / 512,
-    }
-    return pd.DataFrame({"stage": list(stages), "relative_speed": [decoding / took for took in stages.values()]})

@@ -1,6 +1,7 @@
 """Related systems of the paper's section II in this study's harness: same cohort, same test images, same intervals."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from cxrlib.analysis.effects import PLAIN
 from cxrlib.analysis.pairs import value
 from cxrlib.analysis.sentences import count
 from cxrlib.config import PROFILES
@@ -18,7 +20,7 @@ from cxrlib.names import name
 from cxrlib.networks.classifier import build_network
 from cxrlib.networks.weights import load_imagenet
 from cxrlib.records.analyses import recorded_analysis
-from cxrlib.records.record import Record
+from cxrlib.records.record import Record, select
 from cxrlib.training.configure import run_config
 from cxrlib.training.precision import best_device
 from cxrlib.training.segmentation import train_segmenter
@@ -77,34 +79,22 @@ def related_table(svm: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     `svm`: from `feature_svm`, whose ends are 95 % intervals of its one run. Networks: sound records on the combined cohort,
     protocol clean, without a weight.
     """
-    row = svm.iloc[0]
-    first = {
-        "system": "Sethy and Behera [8]", "here": "ResNet-50 features (ImageNet weights), linear SVM", "runs": 1,
-        **{key: float(row[key]) for metric in METRICS for key in (metric, f"{metric}_low", f"{metric}_high")},
-    }  # fmt: skip
-    wanted = (
+    first = {"system": "Sethy and Behera [8]", "here": "ResNet-50 features (ImageNet weights), linear SVM", "runs": 1}
+    rows: list[dict[str, Any]] = [first | svm.iloc[0].drop(["train", "test"]).to_dict()]
+    for system, model, preparation in (
         ("the network itself, for comparison", "squeezenet", "minmax"),
         ("histogram equalisation first", "squeezenet", "equalised"),
         ("Tartaglione et al. [6]", "squeezenet", "lungs"),
         ("the study's network, for comparison", "resnet50", "minmax"),
         ("Apostolopoulos et al. [11]", "vgg19", "minmax"),
-    )
-    return pd.DataFrame([first, *(_row(system, model, preparation, records) for system, model, preparation in wanted)])
-
-
-def _row(system: str, model: str, preparation: str, records: Sequence[Record]) -> dict[str, object]:
-    same = [
-        r
-        for r in records
-        if (r.config.model, r.config.preparation, r.config.cohort, r.config.protocol, r.config.pretraining)
-        == (model, preparation, "combined", "clean", "imagenet")
-        and r.config.beta is None and r.config.loss == "wce" and r.config.recipe == "paper" and not r.degenerate
-    ]  # fmt: skip
-    before = "" if preparation == "minmax" else f"; before it: {name(preparation)}"
-    here = f"{name(model)}, ImageNet weights, all layers trained{before}" + ("" if same else " (not run)")
-    figures: dict[str, float] = {}
-    for metric in METRICS:
-        values = np.array([value(record, metric) for record in same])
-        ends = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
-        figures |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), map(float, ends), strict=True))
-    return {"system": system, "here": here, "runs": len(same), **figures}
+    ):
+        wanted = {**PLAIN, "model": model, "preparation": preparation, "pretraining": "imagenet"}
+        same = [record for record in select(records, **wanted) if not record.degenerate]
+        before = "" if preparation == "minmax" else f"; before it: {name(preparation)}"
+        here = f"{name(model)}, ImageNet weights, all layers trained{before}" + ("" if same else " (not run)")
+        row: dict[str, Any] = {"system": system, "here": here, "runs": len(same)}
+        for metric in METRICS:
+            values = pd.Series([value(record, metric) for record in same], dtype=float)
+            row |= {metric: values.mean(), f"{metric}_low": values.min(), f"{metric}_high": values.max()}
+        rows.append(row)
+    return pd.DataFrame(rows)

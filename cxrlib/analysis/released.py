@@ -1,21 +1,23 @@
 """The released code against the text: its loss without beta, and each difference between the two on runs that share all else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 from scipy.stats import t
+from torch import Tensor
 
-from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs, repeated
+from cxrlib.analysis.effects import retraining_noise
+from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
 from cxrlib.names import beta_text
-from cxrlib.records.record import Record
+from cxrlib.records.record import Record, select
 
-METRICS = ("sensitivity", "specificity", "bacc", "auroc", "within_source")
+LINEAR = "linear, as released"
 FACTORS = {
     "loss without beta: linear instead of cross-entropy": ("combined", "paper", "paper+loss_without_beta=linear"),
     "checkpoint: last epoch instead of best": ("combined", "paper", "paper+checkpoint=last"),
@@ -44,18 +46,19 @@ KERAS = pd.DataFrame(
 """Every known difference that is not a field of the protocol."""
 
 
-def loss_table(reach: float = 8.0, points: int = 321) -> pd.DataFrame:
-    """Value and slope of three losses over the log-odds of a COVID image: logit, loss, value, slope.
+def loss_table(points: int = 321) -> pd.DataFrame:
+    """Value and slope of three losses over the log-odds of a COVID image, -8 to 8: logit, loss, value, slope.
 
     Slopes are exact derivatives (autograd, float64) with respect to the log-odds of the true class.
     """
-    parts = []
-    for name, loss in {
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "cross-entropy, Eq. (3)": lambda z, y: cross_entropy(z, y, "none"),
         "weighted, Eq. (4), β = 0.75": lambda z, y: weighted_cross_entropy(z, y, 0.75, "none"),
-        "linear, as released": lambda z, y: linear_probability_loss(z, y, "none"),
-    }.items():
-        logit = torch.linspace(-reach, reach, points, dtype=torch.float64, requires_grad=True)
+        LINEAR: lambda z, y: linear_probability_loss(z, y, "none"),
+    }
+    parts = []
+    for name, loss in losses.items():
+        logit = torch.linspace(-8, 8, points, dtype=torch.float64, requires_grad=True)
         value = loss(logit, torch.ones(points, dtype=torch.int64))
         (slope,) = torch.autograd.grad(value.sum(), logit)
         frame = {"logit": logit.detach().numpy(), "value": value.detach().numpy(), "slope": slope.numpy()}
@@ -71,38 +74,28 @@ def learning_time(start: npt.ArrayLike, loss: str) -> npt.NDArray[np.float64]:
     sigmoid(z) sigmoid(-z), and it is 2 s + exp(s) - exp(-s), exponential in s.
     """
     s = np.asarray(start, np.float64)
-    if loss == "cross_entropy":
-        return s + 1 - np.exp(-s)
-    return 2 * s + np.exp(s) - np.exp(-s)
+    return s + 1 - np.exp(-s) if loss == "cross_entropy" else 2 * s + np.exp(s) - np.exp(-s)
 
 
-def learning_table(furthest: float = 8.0, points: int = 81) -> pd.DataFrame:
+def learning_table() -> pd.DataFrame:
     """`learning_time` of both losses over the initial confidence in the wrong class: start, probability, loss, time."""
-    start = np.linspace(0, furthest, points)
-    names = {"cross_entropy": "cross-entropy, Eq. (3)", "linear": "linear, as released"}
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {"start": start, "p_wrong": 1 / (1 + np.exp(-start)), "loss": name, "time": learning_time(start, key)}
-            )
-            for key, name in names.items()
-        ],
-        ignore_index=True,
-    )
+    start = np.linspace(0, 8, 81)
+    names = {"cross_entropy": "cross-entropy, Eq. (3)", "linear": LINEAR}
+    table = pd.DataFrame({"start": start, "p_wrong": 1 / (1 + np.exp(-start))})
+    parts = [table.assign(loss=name, time=learning_time(start, key)) for key, name in names.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Each factor's matched pairs, treated minus control: factor and the columns of `Pairs.table`.
+    """Each factor's matched pairs, treated minus control: factor and the columns of `pairs.difference_table`.
 
     Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
     """
-    plain = [r for r in records if r.config.beta is None and r.config.loss == "wce"]
-    parts = [
-        matched_pairs([r for r in plain if r.config.cohort == cohort], "protocol", treated, control)
-        .table(METRICS)
-        .assign(factor=factor)
-        for factor, (cohort, control, treated) in FACTORS.items()
-    ]
+    parts = []
+    for factor, (cohort, control, treated) in FACTORS.items():
+        plain = select(records, beta=None, loss="wce", cohort=cohort)
+        pairs = matched_pairs(plain, "protocol", treated, control).pairs
+        parts.append(difference_table(pairs).assign(factor=factor))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -113,30 +106,23 @@ def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.Dat
     `identical`: pairs that are the same run bit for bit; `noise`: the 95th percentile of the absolute difference of two
     runs under `paper` that differ in their seed alone.
     """
-    again = difference_table(
-        repeated(r for r in records if r.config.protocol == "paper" and r.config.beta is None), METRICS
-    )
-    noise = again.groupby(["model", "metric"])["difference"].agg(noise=lambda d: float(np.nanpercentile(np.abs(d), 95)))
     grouped = differences.groupby(["factor", "model", "metric"], sort=False)
-    table = grouped["difference"].agg(
-        pairs="size", mean="mean", sd="std", p=lambda d: sign_flip(d) if len(d) >= 5 else np.nan
-    )
-    return (
-        table.assign(identical=grouped["identical"].sum())
-        .reset_index()
-        .merge(noise, on=["model", "metric"], how="left")
-    )
+    test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}
+    table = grouped["difference"].agg(pairs="size", mean="mean", sd="std", **test)
+    table = table.assign(identical=grouped["identical"].sum()).reset_index()
+    noise = retraining_noise(select(records, protocol="paper", beta=None)).rename(columns={"band": "noise"})
+    return table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
 
 
-def loss_effect(records: Sequence[Record], beta: float = 0.75) -> pd.DataFrame:
-    """What the exchanged loss is worth: (released - paper) without beta, minus the same with it; a row a run and metric.
+def loss_effect(records: Sequence[Record]) -> pd.DataFrame:
+    """What the exchanged loss is worth: (released - paper) without beta, minus the same at 0.75; a row a run and metric.
 
     With beta both protocols minimise Eq. (4); without, `paper` minimises Eq. (3) and `released` the linear loss. The other
     differences between the two are the same in both, so the difference of differences is the exchanged loss.
     """
     without, weighted = (
-        matched_pairs([r for r in records if r.config.beta == b], "protocol", "released", "paper").table(METRICS)
-        for b in (None, beta)
+        difference_table(matched_pairs(select(records, beta=b), "protocol", "released", "paper").pairs)
+        for b in (None, 0.75)
     )
     both = without.merge(weighted, on=[*SHOWN, "metric"], suffixes=("_without", "_with"))
     both = both.rename(columns={"difference_without": "without", "difference_with": "with"})
@@ -150,16 +136,13 @@ def learned_table(records: Sequence[Record]) -> pd.DataFrame:
     difference holds its effect.
     """
     rows = [
-        {
-            "model": r.config.model, "start": r.config.pretraining, "cohort": r.config.cohort, "protocol": r.config.protocol,
-            "beta": beta_text(r.config.beta), "runs": 1, "learned": int(r.degenerate is None),
-        }
-        for r in records
-        if r.config.loss == "wce" and r.config.recipe == "paper" and r.config.beta in (None, 0.75)
+        (r.config.model, r.config.pretraining, r.config.cohort, r.config.protocol, beta_text(r.config.beta), r.degenerate is None)
+        for r in select(records, loss="wce", recipe="paper")
+        if r.config.beta in (None, 0.75)
     ]  # fmt: skip
-    columns = ["model", "start", "cohort", "protocol", "beta", "runs", "learned"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.groupby(columns[:5], sort=True, as_index=False)[["runs", "learned"]].sum()
+    keys = ["model", "start", "cohort", "protocol", "beta"]
+    learned = pd.DataFrame(rows, columns=[*keys, "learned"]).groupby(keys)["learned"]
+    return learned.agg(runs="size", learned="sum").reset_index()
 
 
 def answer(differences: pd.DataFrame, effect: pd.DataFrame, learned: pd.DataFrame) -> str:
@@ -174,36 +157,34 @@ def answer(differences: pd.DataFrame, effect: pd.DataFrame, learned: pd.DataFram
 
 def learned_sentence(learned: pd.DataFrame) -> str:
     """In how many runs a network learned nothing under the linear loss, and under Eqs. (3) and (4), in one sentence."""
-    linear = ((learned["protocol"] == "released") | learned["protocol"].str.contains("linear")) & (
-        learned["beta"] == "none"
+    linear = (learned["protocol"] == "released") | learned["protocol"].str.contains("linear")
+    linear &= learned["beta"] == "none"
+    (runs, sound), (others, of_others) = (
+        part[["runs", "learned"]].sum() for part in (learned[linear], learned[~linear])
     )
-    sides = [
-        (part["runs"].sum(), part["runs"].sum() - part["learned"].sum()) for part in (learned[linear], learned[~linear])
-    ]
-    if not sides[0][0] or not sides[1][0]:
+    if not runs or not others:
         return "No run was made with it."
     return (
-        f"Of {count(int(sides[0][0]), 'run')} with that loss {sides[0][1]} learned nothing, of {count(int(sides[1][0]), 'run')} with "
-        f"(weighted) cross-entropy {sides[1][1]}."
+        f"Of {count(runs, 'run')} with that loss {runs - sound} learned nothing, of {count(others, 'run')} with "
+        f"(weighted) cross-entropy {others - of_others}."
     )
 
 
 def loss_sentence(differences: pd.DataFrame, effect: pd.DataFrame) -> str:
     """What exchanging the loss did to balanced accuracy where both runs of a pair learned, with an interval over runs."""
-    factor = next(iter(FACTORS))
-    alone = differences[(differences["factor"] == factor) & (differences["metric"] == "bacc")]["difference"].to_numpy()
-    twice = effect.loc[effect["metric"] == "bacc", "effect"].to_numpy()
-    parts = []
-    for d, what in (
-        (alone, "exchanging the loss alone changes balanced accuracy by"),
-        (twice, "as a difference of differences between the protocols it is worth"),
-    ):
-        if len(d):
-            parts.append(f"in {count(len(d), 'pair')} {what} {signed(d.mean())} {over_pairs(d)}")
+    alone = differences[(differences["factor"] == next(iter(FACTORS))) & (differences["metric"] == "bacc")]
+    measured = {
+        "exchanging the loss alone changes balanced accuracy by": alone["difference"].to_numpy(),
+        "as a difference of differences between the protocols it is worth": effect.loc[effect["metric"] == "bacc", "effect"].to_numpy(),
+    }  # fmt: skip
+    parts = [
+        f"in {count(len(d), 'pair')} {what} {signed(d.mean())} {over_pairs(d)}"
+        for what, d in measured.items()
+        if len(d)
+    ]
     if not parts:
         return "No pair in which both runs learned measures its effect on balanced accuracy."
-    text = " and ".join(parts)
-    return f"Where both learned, {text}."
+    return f"Where both learned, {' and '.join(parts)}."
 
 
 def over_pairs(d: npt.NDArray[np.float64]) -> str:

@@ -15,22 +15,16 @@ WORKERS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
-    """A row a run: its network, pixels a side, machine, precision, seconds, epochs, training images/s, peak MiB."""
+    """A row a run: its network, recipe, pixels a side, machine and precision, seconds, training images/s, peak MiB."""
     rows = [
-        {
-            "model": record.config.model,
-            "recipe": record.config.recipe,
-            "image_size": record.config.image_size,
-            "machine": f"{record.machine}, {record.config.precision}",
-            "seconds": float(record.provenance["wall_s"]),
-            "epochs": int(record.provenance["epochs_run"]),
-            "images_per_s": float(record.provenance["train_images_per_s"]),
-            "peak_memory_mib": float(record.provenance["peak_memory_mib"]),
-        }
-        for record in records
-    ]
-    columns = ("model", "recipe", "image_size", "machine", "seconds", "epochs", "images_per_s", "peak_memory_mib")
-    return pd.DataFrame(rows, columns=list(columns))
+        (
+            r.config.model, r.config.recipe, r.config.image_size, f"{r.machine}, {r.config.precision}",
+            *(float(r.provenance[key]) for key in ("wall_s", "train_images_per_s", "peak_memory_mib")),
+        )
+        for r in records
+    ]  # fmt: skip
+    columns = ["model", "recipe", "image_size", "machine", "seconds", "images_per_s", "peak_memory_mib"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def by_network(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,34 +48,28 @@ def plan(cells: Sequence[Cell], records: Sequence[Record]) -> pd.DataFrame:
     """
     found = {_identity(record.config): float(record.provenance["wall_s"]) for record in records}
     measured = costs(records)
+    measured["a_pixel"] = measured["seconds"] / measured["image_size"] ** 2
     known = measured.groupby(["model", "recipe", "image_size"])["seconds"].median()
-    a_pixel = (
-        (measured["seconds"] / measured["image_size"] ** 2).groupby([measured["model"], measured["recipe"]]).median()
-    )
+    a_pixel = measured.groupby(["model", "recipe"])["a_pixel"].median()
     shown = ("cohort", "model", "head", "pretraining", "protocol", "beta", "loss", "image_size", "draw_seed", "seed")
     rows = []
     for cell in cells:
-        config = cell.config
-        kind = (config.model, config.recipe)
-        seconds = known.get((*kind, config.image_size), a_pixel.get(kind, np.nan) * config.image_size**2)
+        config, kind = cell.config, (cell.config.model, cell.config.recipe)
+        estimated = known.get((*kind, config.image_size), a_pixel.get(kind, np.nan) * config.image_size**2)
         own = found.get(_identity(config))
-        settings = {field: getattr(config, field) for field in shown}
-        rows.append({"part": cell.part, **settings, "recorded": own is not None, "seconds": own or float(seconds)})
+        rows.append((cell.part, *(getattr(config, field) for field in shown), own is not None, own or float(estimated)))
     return pd.DataFrame(rows, columns=["part", *shown, "recorded", "seconds"])
 
 
 def by_part(planned: pd.DataFrame) -> pd.DataFrame:
     """`plan` by part of the grid: cells, how many are recorded and missing, hours spent and hours to go."""
     hours = planned["seconds"] / 3600
-    columns = planned.assign(spent=hours.where(planned["recorded"], 0.0), to_go=hours.where(~planned["recorded"], 0.0))
-    table = columns.groupby("part", sort=False).agg(
-        cells=("recorded", "size"),
-        recorded=("recorded", "sum"),
-        hours_spent=("spent", "sum"),
-        hours_to_go=("to_go", "sum"),
-    )
+    spent, to_go = hours.where(planned["recorded"], 0.0), hours.where(~planned["recorded"], 0.0)
+    grouped = planned.assign(hours_spent=spent, hours_to_go=to_go).groupby("part", sort=False)
+    table = grouped[["recorded", "hours_spent", "hours_to_go"]].sum()
+    table.insert(0, "cells", grouped.size())
     table.insert(2, "missing", table["cells"] - table["recorded"])
-    table.insert(0, "question", [PARTS[part].title if part in PARTS else "" for part in table.index])
+    table.insert(0, "question", [PARTS[str(part)].title for part in table.index])
     return table.reset_index()
 
 

@@ -29,13 +29,9 @@ def curve_table(record: Record) -> pd.DataFrame:
     test = record.test()
     false, true, at = roc_curve(test["label"], test["probability"], drop_intermediate=True)
     precision, recall, cut = precision_recall_curve(test["label"], test["probability"], drop_intermediate=True)
-    return pd.concat(
-        [
-            pd.DataFrame({"curve": "ROC", "x": false, "y": true, "threshold": at}),
-            pd.DataFrame({"curve": "precision-recall", "x": recall[:-1], "y": precision[:-1], "threshold": cut}),
-        ],
-        ignore_index=True,
-    )
+    roc = pd.DataFrame({"curve": "ROC", "x": false, "y": true, "threshold": at})
+    pr = pd.DataFrame({"curve": "precision-recall", "x": recall[:-1], "y": precision[:-1], "threshold": cut})
+    return pd.concat([roc, pr], ignore_index=True)
 
 
 def comparison_table(record: Record) -> pd.DataFrame:
@@ -45,28 +41,16 @@ def comparison_table(record: Record) -> pd.DataFrame:
     accuracy, which it holds. The last two rows are the figures of `evaluation.sources`.
     """
     m, row = record.metrics, paper_row(record.config)
-    printed = {} if row is None else {
-        "sensitivity": row.sensitivity, "specificity": row.specificity, "bacc": row.bacc, "accuracy": row.ppcr
-    }  # fmt: skip
+    columns = {"sensitivity": "sensitivity", "specificity": "specificity", "bacc": "bacc", "accuracy": "ppcr"}
+    printed = {metric: getattr(row, column, None) for metric, column in columns.items()}
     rows = [
-        {
-            "metric": name(metric), "this run": m["test"][metric], "this run_low": m["test"][f"{metric}_low"],
-            "this run_high": m["test"][f"{metric}_high"], "tuned threshold": m["test_tuned"][metric],
-            "paper": printed.get(metric),
-        }
+        (name(metric), *(m["test"][f"{metric}{end}"] for end in ("", "_low", "_high")), m["test_tuned"][metric], printed.get(metric))
         for metric in RATES
     ]  # fmt: skip
-    rows += [
-        {
-            "metric": name(key),
-            "this run": m[key]["value"],
-            "this run_low": m[key]["low"],
-            "this run_high": m[key]["high"],
-        }
-        for key in ("within_source", "source_among_negatives")
-    ]
-    table = pd.DataFrame(rows)
-    return table.astype({column: float for column in table if column != "metric"})
+    for key in ("within_source", "source_among_negatives"):
+        rows.append((name(key), *(m[key][end] for end in ("value", "low", "high")), None, None))
+    names = ["this run", "this run_low", "this run_high", "tuned threshold", "paper"]
+    return pd.DataFrame(rows, columns=["metric", *names]).astype(dict.fromkeys(names, float))
 
 
 def provenance_table(record: Record) -> pd.DataFrame:
@@ -97,32 +81,30 @@ def headline(record: Record) -> dict[str, object]:
         for key in ("within_source", "source_among_negatives")
     )
     figures = ("tp", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "bacc", "auroc")
+    paper = "the paper has no row for this configuration."
+    if row is not None:
+        paper = f"the paper prints {row.bacc:.4f} for this row, on other data."
+    dead = f"**This network learned nothing** ({record.degenerate}): its figures support no conclusion."
+    overlapping = int(record.test().query("label == 1")["overlap"].sum())
+    overlap = "None does, so the sensitivity above is that on unseen patients."
+    if overlapping:
+        seen, unseen = record.metrics["test_overlapping"], record.metrics["test_not_overlapping"]
+        others = unseen["tp"] + unseen["fn"]
+        rest = (
+            f"of the other {others} it finds {unseen['tp']}" if others else "no other COVID-19 image is left to test on"
+        )
+        overlap = f"Of these {overlapping}, the network finds {seen['tp']}; {rest}."
     return {
         **{figure: m[figure] for figure in figures},
         "positives": m["tp"] + m["fn"],
         "threshold": record.metrics["test_tuned"]["threshold"],
-        "paper_sentence": "the paper has no row for this configuration."
-        if row is None
-        else f"the paper prints {row.bacc:.4f} for this row, on other data.",
+        "paper_sentence": paper,
         "within": within,
         "of_source": source,
-        "learned": f"**This network learned nothing** ({record.degenerate}): its figures support no conclusion."
-        if record.degenerate
-        else "",
-        "overlapping": int(record.test().query("label == 1")["overlap"].sum()),
-        "overlap_sentence": overlap_sentence(record),
+        "learned": dead if record.degenerate else "",
+        "overlapping": overlapping,
+        "overlap_sentence": overlap,
     }
-
-
-def overlap_sentence(record: Record) -> str:
-    """What the run finds among the COVID-19 test images that its training set also holds, and among the others."""
-    overlapping = int(record.test().query("label == 1")["overlap"].sum())
-    if not overlapping:
-        return "None does, so the sensitivity above is that on unseen patients."
-    seen, unseen = record.metrics["test_overlapping"], record.metrics["test_not_overlapping"]
-    others = unseen["tp"] + unseen["fn"]
-    rest = f"of the other {others} it finds {unseen['tp']}" if others else "no other COVID-19 image is left to test on"
-    return f"Of these {overlapping}, the network finds {seen['tp']}; {rest}."
 
 
 def protocol_table() -> pd.DataFrame:

@@ -16,8 +16,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from cxrlib.analysis.cross_fitting import CROSS_FITTED
-from cxrlib.config import IDENTITY
-from cxrlib.evaluation.sources import within_source
+from cxrlib.analysis.pairs import alike, value
+from cxrlib.evaluation.sources import source_among_negatives, within_source
 from cxrlib.records.record import Record
 
 MEASURES = {
@@ -27,27 +27,29 @@ MEASURES = {
     "source_among_negatives": "COVID-19's source, among negatives",
 }
 RUNS = ("cohort", "model", "head", "pretraining", "loss", "protocol", "beta")
+FIGURES = (
+    "runs", "degenerate", "overall", "within_source", "within_source_low", "within_source_high", "source_among_negatives",
+)  # fmt: skip
 ALPHA, POWER = 0.05, 0.8
 USEFUL = (0.6, 0.7, 0.8)
 PRESENT = (40, 23)  # COVID-19 and other images of the one source with both classes in a test set of the study
 
 
 def measure(rows: pd.DataFrame, logits: npt.ArrayLike, what: str, draws: int = 1000) -> dict[str, Any]:
-    """One of `MEASURES` as `evaluation.sources.KEYS`; only pairs of one `stratum` are compared.
+    """One of `MEASURES` as `evaluation.sources.KEYS`.
 
-    rows: [N], with label (0, 1), source, component, stratum, and projection where it is asked for; logits: [N, S], a column a
+    rows: [N], with label (0, 1), source, component, and projection where it is asked for; logits: [N, S], a column a
     training seed.
     """
-    target, stratum = (rows["label"] == 1).to_numpy(), rows["stratum"].astype(str)
-    chosen = np.full(len(rows), True)
     if what == "source_among_negatives":
-        target, chosen = rows["source"].isin(rows.loc[target, "source"]).to_numpy(), ~target
-    elif what != "overall":
-        stratum = stratum + " " + rows["source"].astype(str)
+        return source_among_negatives(rows, logits, draws)
+    if what == "overall":
+        return within_source(rows.assign(source="all"), logits, draws)
     if what == "within_projection":
-        stratum, chosen = stratum + " " + rows["projection"].astype(str), rows["projection"].notna().to_numpy()
-    group = rows["component"].to_numpy()
-    return within_source(target[chosen], np.asarray(logits)[chosen], stratum[chosen], group[chosen], draws)
+        known = rows["projection"].notna().to_numpy()
+        rows, logits = rows[known], np.asarray(logits)[known]
+        rows = rows.assign(source=rows["source"] + " " + rows["projection"])
+    return within_source(rows, logits, draws)
 
 
 def projections(images: pd.DataFrame) -> pd.Series:
@@ -67,7 +69,7 @@ def cross_fitted(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     rows, view = [], projections(images)
     for design, part in table.groupby("design", sort=True):
         wide = part.pivot_table(index="image_id", columns="seed", values="logit").dropna()
-        first = part.drop_duplicates("image_id").set_index("image_id").loc[wide.index].assign(stratum="all")
+        first = part.drop_duplicates("image_id").set_index("image_id").loc[wide.index]
         first["projection"] = view.reindex(first.index)
         covid = sorted(set(first.loc[first["label"] == 1, "source"]))
         groups = [("all", first["source"].notna(), tuple(MEASURES))] if design == CROSS_FITTED else []
@@ -96,15 +98,10 @@ def projection_alone(rows: pd.DataFrame) -> pd.DataFrame:
     rows: `shortcuts.sample.eligible`. Columns: source, positives, negatives, value with its interval by component.
     """
     view = projections(rows).reindex(rows["image_id"]).to_numpy()
-    known = rows[pd.notna(view)].assign(ap=(view[pd.notna(view)] == "AP").astype(float))
-    found = {
-        source: within_source(part["label"] == "covid", part["ap"], part["source"], part["component"])
-        for source, part in known.groupby("source")
-    }
-    table = pd.DataFrame(
-        [{"source": source, **values} for source, values in found.items() if values["value"] is not None]
-    )
-    return table.rename(columns={"low": "value_low", "high": "value_high"}).drop(columns="sources")
+    known = rows.assign(label=rows["label"] == "covid", logit=view == "AP")[pd.notna(view)]
+    found = [{"source": source, **within_source(part)} for source, part in known.groupby("source")]
+    table = pd.DataFrame(row for row in found if row["value"] is not None)
+    return table.drop(columns="sources").rename(columns={"low": "value_low", "high": "value_high"})
 
 
 def of_records(records: Sequence[Record]) -> pd.DataFrame:
@@ -114,41 +111,28 @@ def of_records(records: Sequence[Record]) -> pd.DataFrame:
     Runs of one setting differ in `draw_seed` and `seed` alone; only runs on the same draw of the test images share pairs.
     Networks that learned nothing are counted and left out; a setting of such alone has no row.
     """
-    groups: dict[Any, list[Record]] = {}
-    for record in records:
-        setting = tuple(getattr(record.config, field) for field in IDENTITY if field not in ("seed", "draw_seed"))
-        groups.setdefault((setting, record.inputs["data"]), []).append(record)
     rows = []
-    for group in groups.values():
-        sound = [record for record in group if record.degenerate is None]
-        if not sound:
-            continue
-        within = _over_draws(sound)
-        means = {
-            "overall": np.mean([record.metrics["test"]["auroc"] for record in sound]),
-            "within_source": within["value"], "within_source_low": within["low"], "within_source_high": within["high"],
-            "source_among_negatives": np.mean(
-                [record.metrics["source_among_negatives"]["value"] or np.nan for record in sound]
-            ),
-        }  # fmt: skip
-        shown = {field: getattr(sound[0].config, field) for field in RUNS}
-        rows.append({**shown, "runs": len(sound), "degenerate": len(group) - len(sound), **means})
-    table = pd.DataFrame(rows, columns=[*RUNS, "runs", "degenerate", "overall", "within_source", "within_source_low", "within_source_high", "source_among_negatives"])  # fmt: skip
+    for group in alike(records, ("seed", "draw_seed")):
+        sound = [record for record in group if not record.degenerate]
+        if sound:
+            shown, within = {field: getattr(sound[0].config, field) for field in RUNS}, _over_draws(sound)
+            overall, among = (np.mean([value(r, what) for r in sound]) for what in ("auroc", "source_among_negatives"))
+            figures = (len(sound), len(group) - len(sound), overall, *within, among)
+            rows.append({**shown, **dict(zip(FIGURES, figures, strict=True))})
+    table = pd.DataFrame(rows, columns=[*RUNS, *FIGURES])
     return table.sort_values([*RUNS], key=lambda column: column.astype(str), ignore_index=True)
 
 
-def _over_draws(records: Sequence[Record]) -> dict[str, Any]:
-    """`measure` within source of runs of one setting, each draw of the test images a stratum with its own seeds."""
-    draws: dict[int, list[Record]] = {}
+def _over_draws(records: Sequence[Record]) -> tuple[float, float, float]:
+    """AUROC within source and its interval of runs of one setting; a source counts as another in each draw of the images."""
+    draws: dict[int, list[pd.DataFrame]] = {}
     for record in records:
-        draws.setdefault(record.config.draw_seed, []).append(record)
-    seeds = min(len(part) for part in draws.values())
-    frames, logits = [], []
-    for draw, part in draws.items():
-        tests = [record.test().sort_values("image_id") for record in part[:seeds]]
-        frames.append(tests[0].assign(stratum=draw))
-        logits.append(np.column_stack([test["logit"] for test in tests]))
-    return measure(pd.concat(frames, ignore_index=True), np.concatenate(logits), "within_source", draws=400)
+        draws.setdefault(record.config.draw_seed, []).append(record.test().sort_values("image_id"))
+    seeds = min(len(tests) for tests in draws.values())
+    rows = [tests[0].assign(source=tests[0]["source"] + f" {draw}") for draw, tests in draws.items()]
+    logits = [np.column_stack([test["logit"] for test in tests[:seeds]]) for tests in draws.values()]
+    found = within_source(pd.concat(rows), np.concatenate(logits), draws=400)
+    return found["value"], found["low"], found["high"]
 
 
 def standard_error(auroc: float, positives: float, negatives: float) -> float:
@@ -164,22 +148,16 @@ def power(auroc: float, positives: float, negatives: float, sources: int = 1) ->
     return float(norm.cdf((auroc - 0.5 - norm.isf(ALPHA / 2) * null) / true))
 
 
-def detectable(positives: float, negatives: float, sources: int = 1) -> float:
+def detectable(positives: float, negatives: float) -> float:
     """The AUROC above 1/2 that is shown with a power of `POWER`."""
-    return float(brentq(lambda a: power(a, positives, negatives, sources) - POWER, 0.5 + 1e-6, 1 - 1e-6))
-
-
-def needed(auroc: float, negatives_per_positive: float = 1.0) -> tuple[int, int]:
-    """Positives and negatives of one source that show `auroc` with a power of `POWER`, one image a patient."""
-    found = brentq(lambda p: power(auroc, p, p * negatives_per_positive) - POWER, 2, 1e6)
-    return ceil(found), ceil(found * negatives_per_positive)
+    return float(brentq(lambda auroc: power(auroc, positives, negatives) - POWER, 0.5 + 1e-6, 1 - 1e-6))
 
 
 def needed_table() -> pd.DataFrame:
     """What shows each of `USEFUL`: auroc, positives and negatives of one source (balanced), and sources like the present one."""
     rows = []
     for auroc in USEFUL:
-        positives, negatives = needed(auroc)
+        images = ceil(brentq(lambda n, auroc=auroc: power(auroc, n, n) - POWER, 2, 1e6))
         sources = next(k for k in range(1, 1000) if power(auroc, *PRESENT, k) >= POWER)
-        rows.append({"auroc": auroc, "positives": positives, "negatives": negatives, "sources of 40 + 23": sources})
+        rows.append({"auroc": auroc, "positives": images, "negatives": images, "sources of 40 + 23": sources})
     return pd.DataFrame(rows)

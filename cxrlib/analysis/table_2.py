@@ -1,6 +1,7 @@
 """Table II from the records: means over seeds with intervals, within-source columns, what is missing and what learned nothing."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,57 +10,48 @@ import pandas as pd
 from cxrlib.analysis.pairs import value
 from cxrlib.analysis.sentences import count, estimate, listed
 from cxrlib.config import RunConfig, RunParameters
-from cxrlib.evaluation.intervals import bootstrap, weighted_auprc, weighted_auroc, weighted_bacc
+from cxrlib.evaluation.intervals import (
+    Statistic,
+    bootstrap,
+    weighted_auprc,
+    weighted_auroc,
+    weighted_bacc,
+    weighted_rates,
+)
 from cxrlib.evaluation.metrics import gain
 from cxrlib.names import beta_text, name
 from cxrlib.paper.tables import BASELINES, TABLE_2, PaperRow, find_row
 from cxrlib.protocols import PROTOCOLS
-from cxrlib.records.record import Record
+from cxrlib.records.record import Record, select
 from cxrlib.training.configure import resolve
 from cxrlib.training.grid import BEST
 
 ROW = ("cohort", "model", "pretraining", "beta")
 CELL = (*ROW, "protocol")
 METRICS = (
-    "sensitivity",
-    "specificity",
-    "bacc",
-    "ppcr",
-    "accuracy",
-    "auroc",
-    "auprc",
-    "within_source",
-    "source_among_negatives",
-)
+    "sensitivity", "specificity", "bacc", "ppcr", "accuracy", "auroc", "auprc", "within_source", "source_among_negatives",
+)  # fmt: skip
 PRINTED = ("sensitivity", "specificity", "bacc", "ppcr", "gain")
 _NAMED = (
     "edition", "licences", "cohort", "protocol", "model", "pretraining", "beta", "loss", "recipe", "draw_seed", "seed",
     "profile", "precision",
 )  # fmt: skip
-_AREAS = {
+_AREAS: dict[str, Statistic] = {
     "bacc": lambda y, x, w: weighted_bacc(y, x > 0, w),
-    "sensitivity": lambda y, x, w: np.asarray(w @ (y & (x > 0)) / np.maximum(w @ y, 1), np.float64),
-    "specificity": lambda y, x, w: np.asarray(w @ (~y & (x <= 0)) / np.maximum(w @ ~y, 1), np.float64),
+    "sensitivity": lambda y, x, w: weighted_rates(y, x > 0, w)[0],
+    "specificity": lambda y, x, w: weighted_rates(y, x > 0, w)[1],
     "auroc": weighted_auroc,
     "auprc": weighted_auprc,
 }
-
-
-_NAN = float("nan")
-BEYOND = tuple(PaperRow("combined", "squeezenet", "imagenet", beta, *([_NAN] * 5)) for beta in (None, 0.75))
+BEYOND = tuple(PaperRow("combined", "squeezenet", "imagenet", beta, *([np.nan] * 5)) for beta in (None, 0.75))
 """Rows that the paper does not have: SqueezeNet with its own classifier, trained whole, which the powered study rests on."""
 
 
 def standard(config: RunConfig) -> bool:
     """Whether a run is a profile's own: nothing set by hand but what names a row, a protocol, a draw and a seed."""
+    defaults = {field: info.default for field, info in RunParameters.model_fields.items()}
     given = {field: getattr(config, field) for field in _NAMED}
-    return config.preparation == "minmax" and config == resolve(
-        RunParameters.model_construct(**{**_defaults(), **given})
-    )
-
-
-def _defaults() -> dict[str, Any]:
-    return {field: info.default for field, info in RunParameters.model_fields.items()}
+    return config.preparation == "minmax" and config == resolve(RunParameters.model_construct(**defaults | given))
 
 
 def table_2(records: Sequence[Record]) -> pd.DataFrame:
@@ -71,37 +63,28 @@ def table_2(records: Sequence[Record]) -> pd.DataFrame:
     together gives the interval. A cell without a sound run keeps its row with NaN.
     """
     runs: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        if record.config.draw_seed == 0 and record.config.loss == "wce" and standard(record.config):
-            runs.setdefault((*_cell(record.config), record.config.recipe), []).append(record)
+    for record in select(records, draw_seed=0, loss="wce"):
+        if standard(record.config):
+            cell = tuple(getattr(record.config, field) for field in (*CELL, "recipe"))
+            runs.setdefault(cell, []).append(record)
     rows = []
-    for row in (*TABLE_2, *BASELINES, *BEYOND):
+    for row, protocol in product((*TABLE_2, *BASELINES, *BEYOND), PROTOCOLS):
         recipe = "deepcovid" if row in BASELINES else "paper"
         cohort = "augmented" if row in BASELINES else row.cohort  # [3] augments its COVID-19 images
-        for protocol in PROTOCOLS:
-            cell = (*(getattr(row, field) for field in ROW), protocol)
-            found = _figures(runs.get((cohort, *cell[1:], recipe), []))
-            rows.append(
-                {**dict(zip(CELL, cell, strict=True)), "recipe": recipe, "in_paper": row not in BEYOND, **found}
-            )
-            rows[-1] |= {f"paper_{field}": getattr(row, field) for field in PRINTED}
+        cell = (*(getattr(row, field) for field in ROW), protocol)
+        shown = {**dict(zip(CELL, cell, strict=True)), "recipe": recipe, "in_paper": row not in BEYOND}
+        printed = {f"paper_{field}": getattr(row, field) for field in PRINTED}
+        rows.append(shown | _figures(runs.get((cohort, *cell[1:], recipe), [])) | printed)
     table = pd.DataFrame(rows)
     text = (*CELL, "recipe", "in_paper", "records", "runs", "degenerate")
     return table.astype({"beta": float, **{field: float for field in table if field not in text}})
 
 
-def _cell(config: RunConfig) -> tuple[Any, ...]:
-    return tuple(getattr(config, field) for field in CELL)
-
-
 def _figures(records: Sequence[Record]) -> dict[str, Any]:
     """Means over the sound runs of one cell, with intervals and spread."""
     sound = [record for record in records if not record.degenerate]
-    found: dict[str, Any] = {
-        "runs": len(records),
-        "degenerate": len(records) - len(sound),
-        "records": " ".join(r.key for r in records),
-    }
+    keys = " ".join(record.key for record in records)
+    found: dict[str, Any] = {"runs": len(records), "degenerate": len(records) - len(sound), "records": keys}
     intervals = _intervals(sound)
     for metric in METRICS:
         values = [value(record, metric) for record in sound]
@@ -117,44 +100,34 @@ def _intervals(sound: Sequence[Record]) -> dict[str, tuple[float, float]]:
     if len(sound) < 2:
         return {metric: _own_interval(record, metric) for record in sound for metric in METRICS}
     tests = [record.test().sort_values("image_id") for record in sound]
-    first = tests[0]
     logits = np.column_stack([test["logit"] for test in tests])
-    columns = [first[field].to_numpy() for field in ("label", "component")]
-    return {key: ends[1:] for key, ends in bootstrap(columns[0], logits, columns[1], _AREAS, draws=400).items()}
+    found = bootstrap(tests[0]["label"], logits, tests[0]["component"], _AREAS, draws=400)
+    return {metric: (low, high) for metric, (_, low, high) in found.items()}
 
 
 def _own_interval(record: Record, metric: str) -> tuple[float, float]:
-    found = record.metrics.get(metric) or record.metrics["test"]
-    low, high = (
-        (found["low"], found["high"]) if metric in record.metrics else (found[f"{metric}_low"], found[f"{metric}_high"])
-    )
+    found, start = (record.metrics[metric], "") if metric in record.metrics else (record.metrics["test"], f"{metric}_")
+    low, high = found[f"{start}low"], found[f"{start}high"]
     return (np.nan if low is None else low), (np.nan if high is None else high)
 
 
 def row_name(row: Any) -> str:
     """A configuration in one short line, for an axis: 'combined · ResNet-50 · ImageNet · β 0.75'."""
-    return " · ".join(
-        (name(row.cohort).split(", ")[-1], name(row.model), name(row.pretraining), f"β {beta_text(row.beta)}")
-    )
+    names = (name(row.cohort).split(", ")[-1], name(row.model), name(row.pretraining), f"β {beta_text(row.beta)}")
+    return " · ".join(names)
 
 
 def best_row(table: pd.DataFrame) -> pd.DataFrame:
     """The paper's best row under each protocol, and the same without its weight, from `table_2`."""
-    same = (
-        (table["cohort"] == BEST.cohort) & (table["model"] == BEST.model) & (table["pretraining"] == BEST.pretraining)
-    )
-    return table[same & (table["recipe"] == "paper")]
+    best = {"cohort": BEST.cohort, "model": BEST.model, "pretraining": BEST.pretraining, "recipe": "paper"}
+    return table[(table[list(best)] == list(best.values())).all(axis=1)]
 
 
 def headline(table: pd.DataFrame) -> str:
     """The paper's best row as printed, and what was run of it and of SqueezeNet: bACC and AUROC within source, in sentences."""
-    parts = [
-        f"The paper prints a balanced accuracy of {BEST.bacc:.4f} for its best row (ResNet-50, β = {BEST.beta:g})."
-    ]
-    for rows, network in (
-        (best_row(table), "ResNet-50"),
-        (table[~table["in_paper"]], "SqueezeNet with its own classifier"),
-    ):
+    networks = {"ResNet-50": best_row(table), "SqueezeNet with its own classifier": table[~table["in_paper"]]}
+    parts = []
+    for network, rows in networks.items():
         sound = rows[rows["runs"] > rows["degenerate"]]
         chosen = sound[sound["beta"] == BEST.beta] if (sound["beta"] == BEST.beta).any() else sound
         figures = [
@@ -163,9 +136,10 @@ def headline(table: pd.DataFrame) -> str:
         ]
         if figures:
             parts.append(f"Here {network} (β = {beta_text(chosen['beta'].iloc[0])}) reaches {listed(figures)}.")
-    return " ".join(parts) + (
-        " In parentheses the AUROC within one source, where chance is 0.5." if len(parts) > 1 else ""
-    )
+    if parts:
+        parts.append("In parentheses the AUROC within one source, where chance is 0.5.")
+    first = f"The paper prints a balanced accuracy of {BEST.bacc:.4f} for its best row (ResNet-50, β = {BEST.beta:g})."
+    return " ".join([first, *parts])
 
 
 def coverage(table: pd.DataFrame) -> str:
@@ -173,13 +147,9 @@ def coverage(table: pd.DataFrame) -> str:
     table = table[table["in_paper"]]
     absent, flat = table[table["runs"] == 0], table[(table["runs"] > 0) & (table["degenerate"] == table["runs"])]
     text = f"{len(table) - len(absent)} of the table's {len(table)} cells have been run."
-    if len(absent):
-        text += f" Not run: {_named(absent)}."
-    if len(flat):
-        text += (
-            f" In {count(len(flat), 'cell')} the network learned nothing, so that no figure is given: {_named(flat)}."
-        )
-    return text
+    text += f" Not run: {_named(absent)}." if len(absent) else ""
+    what = f"In {count(len(flat), 'cell')} the network learned nothing, so that no figure is given: {_named(flat)}."
+    return f"{text} {what}" if len(flat) else text
 
 
 def older(records: Sequence[Record]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
-from cxrlib.analysis.beta.experiment import PLAIN
+from cxrlib.analysis.beta.rules import PLAIN
 from cxrlib.evaluation.decisions import PER, Roc, outlook
 
 START = {"beta": 0.75, "prevalence": 0.1, "cost_fn": 5.0, "cost_fp": 1.0}

@@ -1,4 +1,4 @@
-"""`python -m cxrlib splits`, `predict` and `score`: the benchmark's images, a network's predictions, what they are worth."""
+"""`python -m cxrlib splits`, `predict`, `score`: the benchmark's images, predictions of them, what they are worth."""
 
 import sys
 from pathlib import Path

@@ -9,8 +9,8 @@ STATUS = {"OK": 0, "warning": 3, "error": 1}
 """Exit status by the worst verdict; 2 is an error that the user must mend."""
 
 
-def check(data: str, layout: str | None, positive: str | None, as_json: bool) -> int:
+def check(data: str, positive: str | None, as_json: bool) -> int:
     """Print the report; the exit status of its worst verdict."""
-    report = checking.check(read_data(data, layout, positive))
+    report = checking.check(read_data(data, positive))
     print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if as_json else report.to_text())
     return STATUS[report.worst]

@@ -23,7 +23,7 @@ COMMANDS = {
     "score": ("cxrlib.cli.benchmark:score", "score predictions against a split, beside the recorded networks"),
     "audit": ("cxrlib.cli.audit:audit", "what in a printed table of results cannot be true"),
 }
-"""Name of each command: the function that takes its options (declared in `options`) and returns an exit status; its help."""
+"""By name the function that takes a command's options, see `options`, and returns its exit status; its line of help."""
 
 USER_ERROR, CRASH, INTERRUPTED = 2, 70, 130
 """Exit statuses beside a command's own: 0 fine, 1 something was found, 3 fine but with warnings."""

@@ -1,7 +1,7 @@
 """The options of every command: light to import, so that `--help` comes at once.
 
 Each function declares one command's options on an argparse parser; its docstring is what `--help` says of the command.
-What the command does is a function of these options, which `main.COMMANDS` names and which is imported only to be called.
+What the command does is a function of these options, which `main.COMMANDS` names and which is imported to be called.
 """
 
 from argparse import ArgumentParser
@@ -64,9 +64,6 @@ def check(parser: ArgumentParser) -> None:
     is wrong.
     """
     parser.add_argument("data", help=FOLDER)
-    parser.add_argument(
-        "--layout", help="read the folder as this published collection, or as 'own'; default: recognised"
-    )
     what = "label that counts as positive, in a table of your own; upper and lower case are alike"
     parser.add_argument("--positive", metavar="LABEL", help=what)
     parser.add_argument("--json", dest="as_json", action="store_true", help="print the whole report as JSON")

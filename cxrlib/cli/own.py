@@ -7,14 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pandas as pd
-import papermill
-from docutils.core import publish_string
-from myst_nb.docutils_ import Parser
 
 from cxrlib import errors
-from cxrlib.analysis.new_data.run import MARKER, mark, new_config, output_folder
 from cxrlib.cli.check import STATUS
 from cxrlib.config import RunParameters, checked
 from cxrlib.errors import CxrError, ParameterError
@@ -29,6 +24,8 @@ BOOK_ONLY = "book-only"
 def own(data: str, report: Path, positive: str | None, parameters: list[str]) -> int:
     """Check what can be checked in seconds, execute the chapter, write the report; the status of the data's worst verdict."""
     given, path = read_parameters(parameters), Path(data).expanduser()
+    from cxrlib.analysis.new_data.run import MARKER, new_config, output_folder  # torch: no wrong parameter waits for it
+
     target = output_folder(str(report), data)
     new_config(**given)
     place = str(path.resolve()) if path.exists() else data
@@ -36,9 +33,8 @@ def own(data: str, report: Path, positive: str | None, parameters: list[str]) ->
         made = Path(scratch) / "report"
         page = execute({**given, "data": place, "positive": positive, "output": str(made)}, Path(scratch))
         with atomic_path(target, MARKER) as part:
-            shutil.copytree(made, part)
+            shutil.copytree(made, part, ignore=shutil.ignore_patterns(MARKER))
             (part / "index.html").write_text(page, encoding="utf-8")
-            mark(part)
         verdicts = set(pd.read_csv(made / "check.csv")["verdict"])
     print(f"report: {report / 'index.html'}")
     return next(STATUS[name] for name in ("error", "warning", "OK") if name in verdicts)
@@ -68,6 +64,10 @@ def _value(text: str) -> Any:
 
 def execute(values: dict[str, Any], scratch: Path) -> str:
     """Run the chapter without its explanations under `values`; its page as HTML. Raises what the chapter raised on purpose."""
+    import nbformat
+    import papermill
+    from docutils.core import publish_string
+    from myst_nb.docutils_ import Parser
 
     def tagged(cell: Any, tag: str) -> bool:
         return tag in cell.metadata.get("tags", [])

@@ -104,7 +104,7 @@ def _manifest(records: list[Record], edition: Edition) -> Iterator[Line]:
     if edition.has_images:
         listed, found = (
             table.images.set_index("image_id").drop(columns="path").astype("string").fillna("")
-            for table in (cxr_open.read_manifest(), read_collection(cxr_open.NAME))
+            for table in (cxr_open.read(), read_collection(cxr_open.NAME))
         )
         wrong = found.index[(found != listed.reindex(found.index)[found.columns]).any(axis=1)]
         difference = f"the row of {wrong[0]} is not that of the image" if len(wrong) else ""

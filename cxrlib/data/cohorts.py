@@ -14,6 +14,7 @@ import pandas as pd
 
 from cxrlib.data.editions import Edition
 from cxrlib.data.readers.base import first_reason
+from cxrlib.data.schema import LABELS
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper.tables import TABLE_1
 from cxrlib.protocols import Protocol
@@ -26,7 +27,6 @@ class Cohort:
     title: str
     parts: tuple[str, ...]  # of "covidx_ray_5k", "covid_chestxray", "pretraining"
     copies: int = 1  # variants of each COVID-19 training image, section VI.A
-    classes: tuple[str, str] = ("COVID-19", "non-COVID")  # what the labels 'covid' and 'non_covid' mean
 
 
 COHORTS = {
@@ -34,7 +34,7 @@ COHORTS = {
     "augmented": Cohort("COVIDX-Ray-5K, augmented", ("covidx_ray_5k",), copies=32),
     "covid_chestxray": Cohort("COVID-ChestXray", ("covid_chestxray",)),
     "combined": Cohort("COVIDX-Ray-5K + COVID-ChestXray", ("covidx_ray_5k", "covid_chestxray")),
-    "pretraining": Cohort("chest X-ray pretraining", ("pretraining",), classes=("diseased", "healthy")),
+    "pretraining": Cohort("chest X-ray pretraining", ("pretraining",)),
 }
 
 SIZE = {row.cohort: row for row in TABLE_1}
@@ -70,7 +70,7 @@ def build_cohort(edition: Edition, cohort: str, protocol: Protocol, seed: int) -
     drawn = draw(edition, seed)
     rows = {"covidx_ray_5k": drawn.train, "pretraining": drawn.pretraining}
     if "covid_chestxray" in COHORTS[cohort].parts:
-        rows["covid_chestxray"] = chestxray_rows(edition)
+        rows["covid_chestxray"] = _chestxray_rows(edition)
     train = pd.concat([rows[part].assign(part=part) for part in COHORTS[cohort].parts], ignore_index=True)
     reasons = _reasons(train, drawn.test, protocol)
     removed = train.loc[reasons.notna(), ["image_id", "part"]].assign(reason=reasons[reasons.notna()])
@@ -79,16 +79,14 @@ def build_cohort(edition: Edition, cohort: str, protocol: Protocol, seed: int) -
     return CohortSplit(train, test, removed.reset_index(drop=True))
 
 
-def chestxray_rows(edition: Edition) -> pd.DataFrame:
-    """The rows of covid-chestxray-dataset that the released code's filter takes, with `component`, `repeat`.
+def _chestxray_rows(edition: Edition) -> pd.DataFrame:
+    """The rows of covid-chestxray-dataset that the released code's filter takes.
 
     The table of 7 July 2020, folder `images`, finding COVID-19 or No Finding, of any modality and view: 512 and 17
     images of which the open edition has 510 and 17.
     """
-    images = edition.images
-    taken = yes(images, "in_july2020_metadata")
-    if edition.name == "original":
-        taken = images["collection"] == "covid-chestxray-dataset"
+    images, original = edition.images, edition.name == "original"
+    taken = images["collection"] == "covid-chestxray-dataset" if original else yes(images, "in_july2020_metadata")
     healthy = (images["label"] == "non_covid") & yes(images, "healthy")
     return images[taken & ((images["label"] == "covid") | healthy)].reset_index(drop=True)
 
@@ -124,17 +122,12 @@ class Draw:
 @lru_cache(maxsize=16)
 def draw(edition: Edition, seed: int) -> Draw:
     """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
-    rng = np.random.default_rng(seed)
-    if edition.name == "original":
-        drawn = _published(edition.images, rng)
-    else:
-        drawn = _stand_in(edition.images, rng, scaled=edition.name == "phantom")
+    rng, original = np.random.default_rng(seed), edition.name == "original"
+    drawn = _published(edition.images, rng) if original else _stand_in(edition, rng)
     for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
-        if empty := {"covid", "non_covid"} - set(rows["label"]):
-            raise DataError(
-                f"the {part} set drawn from the {edition.name} edition has no image of class "
-                f"{' or '.join(sorted(empty))}: accept more licences or add data."
-            )
+        if empty := set(LABELS) - set(rows["label"]):
+            what = f"the {part} set drawn from the {edition.name} edition has no image of class"
+            raise DataError(f"{what} {' or '.join(sorted(empty))}: accept more licences or add data.")
     return drawn
 
 
@@ -175,15 +168,16 @@ def _fit(sizes: Mapping[str, int], available: int) -> dict[str, int]:
     return {str(k): int(v) for k, v in apportion(min(int(wanted.sum()), available), wanted).items()}
 
 
-def _stand_in(table: pd.DataFrame, rng: np.random.Generator, scaled: bool) -> Draw:
-    """The draw for an edition without COVIDX-Ray-5K; `scaled` shrinks the COVID-19 sizes as the negatives'."""
+def _stand_in(edition: Edition, rng: np.random.Generator) -> Draw:
+    """The draw for an edition without COVIDX-Ray-5K; of phantoms the COVID-19 sizes shrink as the negatives'."""
+    table = edition.images
     paper, diseased, well = SIZE["covidx_ray_5k"], SIZE["pretraining"].train_covid, SIZE["pretraining"].train_non_covid
     pool, children = negatives(table), paediatric_findings(table)
     healthy, abnormal = pool[pool["healthy"].astype(bool)], pool[~pool["healthy"].astype(bool)]
     owner: dict[int, str] = {}
     positives = {"test": paper.test_covid or 0, "train": paper.train_covid}
     sizes = {"test": paper.test_non_covid or 0, "train": paper.train_non_covid}
-    if scaled:
+    if edition.name == "phantom":
         share = min(1.0, len(pool) / (sum(sizes.values()) + diseased + well))
         positives = {part: min(size, max(round(size * share), SMALLEST)) for part, size in positives.items()}
     covid = _draw_covid(table, positives, owner, rng)
@@ -253,8 +247,9 @@ def candidates(table: pd.DataFrame) -> pd.DataFrame:
 def other_frontal(table: pd.DataFrame) -> pd.DataFrame:
     """Frontal COVID-19 X-rays that are no candidates and no external test, one a repeat."""
     listed = table["repeat"].isin(table.loc[yes(table, "covidx_candidate"), "repeat"])
+    external = table["source"].isin(EXTERNAL_SOURCES)
     frontal = (table["modality"] == "X-ray") & table["view"].isin(FRONTAL_VIEWS)
-    return _one_a_repeat(table[(table["label"] == "covid") & frontal & ~_external(table) & ~listed])
+    return _one_a_repeat(table[(table["label"] == "covid") & frontal & ~external & ~listed])
 
 
 def negatives(table: pd.DataFrame) -> pd.DataFrame:
@@ -274,11 +269,7 @@ def paediatric_findings(table: pd.DataFrame) -> pd.DataFrame:
 def _usable(table: pd.DataFrame) -> pd.Series:
     stated = (table["label"] == "non_covid") & table["healthy"].notna()
     lateral = (table["modality"] != "X-ray") | table["view"].isin(LATERAL_VIEWS)
-    return stated & ~lateral & ~_external(table) & ~disputed(table)
-
-
-def _external(table: pd.DataFrame) -> pd.Series:
-    return table["source"].isin(EXTERNAL_SOURCES)
+    return stated & ~lateral & ~table["source"].isin(EXTERNAL_SOURCES) & ~disputed(table)
 
 
 def disputed(table: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,6 @@ from cxrlib.data.readers.base import first_reason
 from cxrlib.errors import DataError
 from cxrlib.protocols import Protocol
 
-TEST_FRACTION = 0.2
 PARTS = ("train", "valid", "test")
 
 
@@ -56,21 +55,16 @@ def divide(
     lost = [images.assign(reason=reasons)[reasons.notna()]]
     images = images[reasons.isna()].reset_index(drop=True)
     if not published:
-        images.loc[_held_out(images, TEST_FRACTION, rules.split, seed), "part"] = "test"
+        images.loc[_held_out(images, 0.2, rules.split, seed), "part"] = "test"
     if "valid" not in set(images["part"]):
         train = images[images["part"] == "train"]
-        images.loc[train.index[_held_out(train, valid_fraction, rules.split, seed)], "part"] = "valid"
+        images.loc[_held_out(train, valid_fraction, rules.split, seed), "part"] = "valid"
     parts: dict[str, pd.DataFrame] = {}
     for name in reversed(PARTS):  # the test part stays whole; what is linked to it leaves the earlier parts
         rows = images[images["part"] == name]
         linked = rows["component"].isin({c for later in parts.values() for c in later["component"]})
-        reason = first_reason(
-            rows.index,
-            [
-                (linked & (rules.test_overlap == "removed"), "shares a patient or picture with a later part"),
-                (rows.duplicated("repeat"), "repeats a picture of its part"),
-            ],
-        )
+        shared = linked & (rules.test_overlap == "removed"), "shares a patient or picture with a later part"
+        reason = first_reason(rows.index, [shared, (rows.duplicated("repeat"), "repeats a picture of its part")])
         lost.append(rows.assign(reason=reason)[reason.notna()])
         parts[name] = rows[reason.isna()].drop(columns="part").reset_index(drop=True)
         if parts[name]["label"].nunique() < 2:
@@ -90,10 +84,9 @@ def published_split(images: pd.DataFrame) -> pd.Series:
     return images["source_split"] if "source_split" in images else images["split"]
 
 
-def _held_out(rows: pd.DataFrame, fraction: float, split: str, seed: int) -> list[int]:
-    """Positions of about `fraction` of the rows: components stay whole, classes keep their share."""
-    folds = max(round(1 / fraction), 2)
-    group = rows["component"] if split == "patient" else pd.Series(range(len(rows)), index=rows.index)
+def _held_out(rows: pd.DataFrame, fraction: float, split: str, seed: int) -> pd.Index:
+    """Index labels of about `fraction` of the rows: components stay whole, classes keep their share."""
     if rows["label"].nunique() < 2:
         raise DataError("the images to divide are of one class: both classes are needed.")
-    return [int(position) for position in grouped_folds(rows["label"], group, folds, seed)[0][1]]
+    group = rows["component"] if split == "patient" else rows["image_id"]
+    return rows.index[grouped_folds(rows["label"], group, max(round(1 / fraction), 2), seed)[0][1]]

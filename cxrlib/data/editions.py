@@ -21,9 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from cxrlib.data import manifests
 from cxrlib.data.readers import Collection, cxr_open, locate, read_collection
 from cxrlib.data.readers.base import problem
-from cxrlib.data.schema import validate_exclusions, validate_images
-from cxrlib.errors import DataError, ParameterError
-from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
+from cxrlib.errors import ParameterError
 from cxrlib.images.hashing import image_identity, near_pairs, pack, perceptual_hashes
 from cxrlib.paths import data_root
 from cxrlib.storage import digest
@@ -39,8 +37,7 @@ REPEAT_LINKS = ("duplicate_group", "sha256")
 LINKS = ("patient_id", *REPEAT_LINKS)
 """Columns of which a shared value links two images; so does a perceptual hash at most `hashing.THRESHOLD` bits away."""
 
-CHEXPERT_POOL = 3000
-"""CheXpert images per class (healthy, diseased) that the original edition keeps: twice what a seed draws."""
+CHEXPERT_POOL = 3000  # images per class (healthy, diseased) that the original edition keeps: twice what a seed draws
 _POOL_SEED = 2020
 _DERIVED = ["path", "phash", "component", "repeat"]  # columns that do not enter the digest
 
@@ -50,8 +47,8 @@ class Edition:
     """The images the study works on; treat the frames as read only.
 
     `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
-    `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows, the same
-    wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
+    columns `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows,
+    the same wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 
     name: str
@@ -132,16 +129,13 @@ def recorded_edition() -> Edition:
 def _load(name: str, licences: str, root: Path, scale: str, listed: bool = False) -> Edition:
     """`root` and `scale` only tell loads apart; `listed`: from the package's manifest, even where the images are."""
     has_images = not listed and (name != "open" or locate(cxr_open.NAME) is not None)
-    collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read_manifest()]
+    collections = [read_collection(part) for part in COLLECTIONS[name]] if has_images else [cxr_open.read()]
     images = pd.concat([part.images for part in collections], ignore_index=True)
-    excluded = [part.excluded for part in collections]
-    for narrowed in (_needed_of_chexpert(images), _not_accepted(images, licences)):
-        images, excluded = images[~images["image_id"].isin(narrowed["image_id"])], [*excluded, narrowed]
-    if images.empty:
-        raise DataError(f"no image of the {name} edition has an accepted licence ('{licences}'): accept more licences.")
-    left_out = validate_exclusions(pd.concat(excluded, ignore_index=True))
-    more = {"licences": licences, "versions": _versions(collections), "has_images": has_images}
-    return Edition.of(name, validate_images(images), left_out, **more)
+    gone = [_not_needed_of_chexpert(images), _not_accepted(images, licences)]
+    excluded = pd.concat([*(part.excluded for part in collections), *gone], ignore_index=True)
+    images = images[~images["image_id"].isin(pd.concat(gone)["image_id"])]
+    versions = _versions(collections)
+    return Edition.of(name, images, excluded, licences=licences, versions=versions, has_images=has_images)
 
 
 def edition_of(collection: Collection) -> Edition:
@@ -163,11 +157,9 @@ def images_digest(images: pd.DataFrame) -> str:
 def match_licences(present: pd.Series, licences: str) -> pd.Series:
     """Whether each licence text in `present` is accepted, bool; ParameterError for a part that matches none."""
     accepted = pd.Series(licences.strip() == "any", index=present.index)
-    if accepted.all():
-        return accepted
-    for part in (text.strip() for text in licences.split(",")):
+    for part in () if accepted.all() else (text.strip() for text in licences.split(",")):
         pattern = rf"(?<![\w-]){re.escape(part)}(?![\w-])"
-        matching = present.str.contains(pattern, case=False, regex=True) if part else accepted & False
+        matching = present.str.contains(pattern, case=False) & bool(part)
         if not matching.any():
             known = "; ".join(sorted(present.unique()))
             raise ParameterError(f"licences: no licence here is named '{part}'; present are: {known}.")
@@ -180,7 +172,7 @@ def _not_accepted(images: pd.DataFrame, licences: str) -> pd.DataFrame:
     return gone.assign(reason="licence not accepted: " + gone["licence"]).drop(columns="licence")
 
 
-def _needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
+def _not_needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
     """Exclusions: the rows of CheXpert beyond a seeded pool, one frontal image a patient, for pretraining.
 
     Patients whose images COVIDX-Ray-5K already holds are left out of the pool.
@@ -202,7 +194,7 @@ def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFram
     a component by itself; numbers follow the sorted `image_id`, whatever the order of the rows.
     """
     ordered = images.sort_values("image_id", kind="stable")
-    place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered, picture)
+    place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered)
     near = [place.get_indexer(pd.Index(hashes["image_id"]))[near_pairs(pack(hashes["hash"]))]]
     if alike is not None:
         near.append(np.column_stack([place.get_indexer(alike[end]) for end in ("first", "second")]))
@@ -214,18 +206,9 @@ def _connected(ordered: pd.DataFrame, links: Sequence[str], near: list[np.ndarra
     """Component numbers of rows sorted by `image_id`, from shared values and the pairs of rows `near` [P, 2]."""
     edges, rows = [*near], np.arange(len(ordered))
     for name in links:  # each row joined to the first row of its value; nulls join nothing
-        codes = pd.factorize(ordered[name])[0]
-        first = np.unique(codes, return_index=True)
-        edges.append(np.column_stack([first[1][np.searchsorted(first[0], codes)], rows])[codes >= 0])
+        first = pd.Series(rows).groupby(ordered[name].to_numpy()).transform("min")
+        edges.append(np.column_stack([first, rows])[first.notna()].astype(np.int64))
     i, j = np.concatenate(edges).T
     graph = coo_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ordered), len(ordered)))
     labels = connected_components(graph, directed=False)[1]
     return pd.Series(pd.factorize(labels)[0].astype(np.int64), index=ordered.index)  # by first appearance
-
-
-def picture(path: str) -> np.ndarray | None:
-    """The grey picture behind a path of the image table as it is hashed, uint8 [H, W]; None if it cannot be decoded."""
-    try:
-        return to_uint8(min_max(read_raw(path)))
-    except QuarantineError:
-        return None

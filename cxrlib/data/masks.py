@@ -1,6 +1,5 @@
 """Lung masks: which images have one, and where it lies. Published masks were drawn by a network: no ground truth."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +12,7 @@ from cxrlib.data.readers import locate
 from cxrlib.errors import DataError
 from cxrlib.images.phantom import masks as phantom_masks
 
-MASK_FOLDERS = {"cxr-open": ("masks/ieee8023_lungVAE",), "covid-chestxray-dataset": ("annotations/lungVAE-masks",)}
+MASK_FOLDER = {"cxr-open": "masks/ieee8023_lungVAE", "covid-chestxray-dataset": "annotations/lungVAE-masks"}
 """Where a collection stores lung masks, named <image>_mask.png."""
 
 Masks = npt.NDArray[np.bool_]
@@ -45,12 +44,12 @@ def lung_masks(images: pd.DataFrame, size: int) -> Masks:
 
 
 def _file(image_id: str, collection: str) -> Path | None:
-    if collection not in MASK_FOLDERS or (collection == "cxr-open" and "/ieee8023/" not in image_id):
+    if collection not in MASK_FOLDER or (collection == "cxr-open" and "/ieee8023/" not in image_id):
         return None
     return _files(collection, locate(collection)).get(PurePosixPath(image_id).stem)
 
 
 @lru_cache(maxsize=8)
 def _files(collection: str, root: Path | None) -> dict[str, Path]:
-    folders: Sequence[Path] = [] if root is None else [root / name for name in MASK_FOLDERS[collection]]
-    return {path.stem.removesuffix("_mask"): path for folder in folders for path in sorted(folder.glob("*_mask.png"))}
+    found = [] if root is None else (root / MASK_FOLDER[collection]).glob("*_mask.png")
+    return {path.stem.removesuffix("_mask"): path for path in found}

@@ -64,7 +64,7 @@ class RunSamples:
 
 
 def train_valid_split(samples: Samples, config: RunConfig, augmented: bool) -> tuple[Samples, Samples]:
-    """Training and validation part of `samples` under the config's protocol; the COVID images are augmented if asked."""
+    """Training and validation part of `samples` under the config's protocol; COVID images augmented if asked."""
     rules = config.rules
     split_seed = DOCUMENTED_SPLIT_SEED if rules.split_seed == "documented" else config.draw_seed
     if augmented and rules.split_order == "after":

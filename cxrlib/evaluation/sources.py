@@ -26,7 +26,12 @@ def within_source(rows: pd.DataFrame, logits: npt.ArrayLike | None = None, draws
     y, source, scores = (rows["label"] == 1).to_numpy(), rows["source"].to_numpy(), _scores(rows, logits)
     mixed = [name for name in np.unique(source) if 0 < y[source == name].sum() < (source == name).sum()]
     chosen = np.isin(source, mixed)
-    members = [source[chosen] == name for name in mixed]
+    return _judged(rows[chosen], scores[chosen], y[chosen], same_source(rows["source"][chosen]), len(mixed), draws)
+
+
+def same_source(sources: pd.Series) -> Statistic:
+    """The AUROC over the pairs of one source as a statistic of images from these sources [N]."""
+    members = [(sources == name).to_numpy() for name in sources.unique()]
 
     def pooled(truth: Bools, score: Floats, weights: Weights) -> Floats:
         won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
@@ -37,7 +42,7 @@ def within_source(rows: pd.DataFrame, logits: npt.ArrayLike | None = None, draws
             pairs += compared
         return ratio(won, pairs)
 
-    return _judged(rows[chosen], scores[chosen], y[chosen], pooled, len(mixed), draws)
+    return pooled
 
 
 def source_among_negatives(

@@ -1,18 +1,18 @@
 """Figures of the audit: the table with its errors marked, strips of one row, a column against two definitions, sizes."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.analysis.audit.lattice import Row, strips
 from cxrlib.analysis.audit.report import Report
 from cxrlib.analysis.audit.rules import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
-from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE
+from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE, intervals, legend_below
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}
 
@@ -35,39 +35,37 @@ def marked_cells(report: Report) -> pd.DataFrame:
 
 
 def plot_marked(cells: pd.DataFrame) -> Figure:
-    """The table as printed; orange figures fit only with digits cut off, red ones (or headers) cannot be true."""
-    columns = list(dict.fromkeys(cells["column"]))
-    figure, axis = plt.subplots(figsize=(11.0, 0.27 * (cells["row"].max() + 3)))
-    for cell in cells.itertuples():
-        colour, marked = STATUS_COLOURS[cell.status], cell.status != POSSIBLE
-        fill, line = ((*colour, 0.35), "-") if cell.status == IMPOSSIBLE else ("none", "--")
-        box = {"facecolor": fill, "edgecolor": colour, "linestyle": line, "pad": 2} if marked else None
-        style = {"fontsize": 9, "weight": "normal" if cell.row else "bold"}
-        axis.text(columns.index(cell.column), -cell.row, cell.printed, style, ha="center", va="center", bbox=box)
-    _label_rows(axis, cells[cells["row"] > 0])
-    axis.set(xlim=(-0.6, len(columns) - 0.4), ylim=(-cells["row"].max() - 0.6, 0.6), xticks=[])
-    axis.grid(False)
-    for status, fill in ((IMPOSSIBLE, STATUS_COLOURS[IMPOSSIBLE]), (LAST_DIGIT, "none")):
-        axis.plot([], [], "s", color=STATUS_COLOURS[status], mfc=fill, label=status)
+    """The table as printed; pale figures fit only with digits cut off, dark ones (or headers) cannot be true."""
+    shown = cells.assign(code=cells["status"].map(list(STATUS_COLOURS).index))
+    wide = shown.pivot_table(index="row", columns="column", values=["code", "printed"], aggfunc="first", sort=False)
+    figure, axis = plt.subplots(figsize=(11.0, 0.27 * (len(wide) + 2)))
+    colours = ["white", "#f9d99a", "#a34700"]
+    style = {"cmap": colours, "vmin": 0, "vmax": 2, "cbar": False, "annot_kws": {"fontsize": 9}}
+    sns.heatmap(wide["code"], annot=wide["printed"], fmt="", **style, ax=axis)
+    axis.set(xlabel="", ylabel="", xticks=[])
+    axis.set_yticks(np.arange(len(wide)) + 0.5, ["", *_row_names(cells[cells["row"] > 0])], fontsize=8, rotation=0)
+    for colour, status in zip(colours[1:], (LAST_DIGIT, IMPOSSIBLE), strict=True):
+        axis.plot([], [], "s", color=colour, label=status)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize=9)
-    sns.despine(figure, left=True, bottom=True)
     return figure
 
 
 def plot_intervals(rates: pd.DataFrame) -> Figure:
     """Rates of `Report.rates_table` by row with exact intervals; a cross marks a figure that no count gives."""
-    columns = list(dict.fromkeys(rates["column"]))
-    size = (11.0, 0.28 * rates["row"].nunique() + 1.4)
+    rates = rates.rename(columns={"low": "value_low", "high": "value_high"})
+    columns, names = rates["column"].unique(), _row_names(rates)
+    size = (11.0, 0.28 * len(names) + 1.4)
     figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, column in zip(axes[0], columns, strict=True):
-        for status, colour in STATUS_COLOURS.items():
-            part = rates[(rates["column"] == column) & (rates["status"] == status)]
-            axis.hlines(-part["row"], part["low"], part["high"], color=colour, linewidth=2, alpha=0.6)
-            for some, marker, label in ((part[part["k"].notna()], "o", status), (part[part["k"].isna()], "X", "_")):
-                axis.plot(some["value"], -some["row"], marker, color=colour, markersize=6, label=label)
-        axis.set(xlabel=column, ylim=(-rates["row"].max() - 0.6, -0.4))
-    _label_rows(axes[0, 0], rates)
-    axes[0, -1].legend(loc="lower left", fontsize=9, title="row as printed", title_fontsize=9)
+        for (status, known), part in rates[rates["column"] == column].groupby(["status", rates["k"].notna()]):
+            style = {"color": STATUS_COLOURS[str(status)], "label": status if known else "no count gives it"}
+            intervals(
+                axis, part, "value", part["row"], fmt="o" if known else "X", markersize=5 if known else 8, **style
+            )
+        axis.set(xlabel=column)
+    axes[0, 0].set_yticks(rates["row"].unique(), names, fontsize=8)
+    axes[0, 0].set_ylim(rates["row"].max() + 0.6, 0.4)
+    legend_below(figure)
     return figure
 
 
@@ -88,13 +86,10 @@ def plot_strips(table: pd.DataFrame, row: Row) -> Figure:
     low, high = (bands["first"].min(), bands["last"].max()) if len(bands) else (0, row.negatives)
     for i, column in enumerate(table["column"].unique()):
         part = allowed[allowed["column"] == column]
-        if part.empty:
-            axis.plot([], [], "x", color=f"C{i}", label=f"{column}: no matrix")
-        elif (part["last"] - part["first"]).max() >= row.negatives / 4:
-            axis.vlines(part["tp"], part["first"], part["last"], color=f"C{i}", linewidth=3, alpha=0.5, label=column)
-        else:
-            middle = (part["first"] + part["last"]) / 2
-            axis.plot(part["tp"], middle, "o", color=f"C{i}", markersize=9 - 2 * i, mfc="none", mew=1.5, label=column)
+        middle, half = (part["first"] + part["last"]) / 2, (part["last"] - part["first"]) / 2
+        label = column if len(part) else f"{column}: no matrix"
+        style: dict[str, Any] = {"color": f"C{i}", "markersize": 9 - 2 * i, "mfc": "none", "mew": 1.5}
+        axis.errorbar(part["tp"], middle, half, fmt="o", elinewidth=3, label=label, **style)
     room = max(10.0, 0.05 * (high - low))
     axis.set(xlabel="true positives", ylabel="true negatives", ylim=(low - room, high + room))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -103,21 +98,21 @@ def plot_strips(table: pd.DataFrame, row: Row) -> Figure:
 
 def plot_definition(points: pd.DataFrame, labels: Mapping[str, str], marked: Iterable[int] = ()) -> Figure:
     """A printed column (`printed`) against other columns of `points`, by name in `labels`; rows to mark by number."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")
-    for axis in (left, right):
+    shown = points.rename(columns=labels).melt(["row", "printed"], labels.values(), "definition", "own")
+    nearest = shown[shown["definition"] == list(labels.values())[-1]]
+    figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")
+    for axis in axes:
+        kinds = {"hue": "definition", "style": "definition", "markers": ["s", "o"]}
+        sns.scatterplot(shown, x="own", y="printed", **kinds, alpha=0.7, ax=axis)
         axis.axline((0, 0), slope=1, color=PALETTE["grey"], linewidth=1, linestyle="--")
-        for (name, label), colour, marker in zip(labels.items(), ("orange", "blue"), "so", strict=True):
-            axis.plot(points[name], points["printed"], marker, color=PALETTE[colour], mfc="none", mew=1.5, label=label)
         axis.set(xlabel="from the row's own rates", ylabel="as printed", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    left.legend(loc="center")
-    nearest = list(labels)[-1]
-    for line in points[points["row"].isin(list(marked))].to_dict("records"):
-        right.plot(line[nearest], line["printed"], "x", color=STATUS_COLOURS[IMPOSSIBLE], markersize=9, mew=2)
-        where = {"xy": (line[nearest], line["printed"]), "xytext": (9, -4), "textcoords": "offset points"}
-        right.annotate(f"row {line['row']}", **where, fontsize=10)
-    low, high = points[[nearest, "printed"]].min().min(), points[[nearest, "printed"]].max().max()
+    for line in nearest[nearest["row"].isin(list(marked))].itertuples():
+        axes[1].plot(line.own, line.printed, "x", color=STATUS_COLOURS[IMPOSSIBLE], markersize=9, mew=2)
+        axes[1].annotate(f"row {line.row}", (line.own, line.printed), (9, -4), textcoords="offset points", fontsize=10)
+    low, high = nearest[["own", "printed"]].min().min(), nearest[["own", "printed"]].max().max()
     room = 0.05 * max(high - low, 0.01)
-    right.set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
+    axes[1].set(xlim=(low - room, high + 5 * room), ylim=(low - room, high + room), title="enlarged")
+    axes[1].legend().remove()
     return figure
 
 
@@ -129,11 +124,10 @@ def plot_sizes(table: pd.DataFrame, row: Row | None) -> Figure:
         axis.text(0.5, 0.5, "no row needs, or has, another test set", ha="center", transform=axis.transAxes)
         return figure
     for i, (reading, part) in enumerate(reversed(list(table.groupby("reading", sort=False)))):  # the stricter on top
-        colour, best = PALETTE[("sky", "blue")[i % 2]], part.loc[part["distance"].idxmin()]
-        label = f"{reading}: {len(part):,} sizes"
-        axis.plot(part["positives"], part["negatives"], ".", color=colour, markersize=3, label=label)
-        style = {"color": colour, "mfc": "none", "ms": 14 - 5 * i, "mew": 2}
+        style, best = {"color": PALETTE[("sky", "blue")[i % 2]]}, part.loc[part["distance"].idxmin()]
+        axis.plot(part["positives"], part["negatives"], ".", ms=3, label=f"{reading}: {len(part):,} sizes", **style)
         label = f"nearest of these: {best['positives']:,} + {best['negatives']:,}"
+        style |= {"mfc": "none", "ms": 14 - 5 * i, "mew": 2}
         axis.plot(best["positives"], best["negatives"], "os"[i % 2], label=label, **style)
     label = f"stated: {row.positives:,} + {row.negatives:,}"
     axis.plot(row.positives, row.negatives, "x", color=PAPER_COLOUR, markersize=10, mew=2, label=label)
@@ -141,7 +135,7 @@ def plot_sizes(table: pd.DataFrame, row: Row | None) -> Figure:
     return figure
 
 
-def _label_rows(axis: Axes, table: pd.DataFrame) -> None:
+def _row_names(table: pd.DataFrame) -> list[str]:
     rows = table.drop_duplicates("row")
     short = [label if len(label) <= 60 else f"… {label[-58:]}" for label in rows["label"]]
-    axis.set_yticks(-rows["row"], [f"{row}  {text}" for row, text in zip(rows["row"], short, strict=True)], fontsize=8)
+    return [f"{row}  {text}" for row, text in zip(rows["row"], short, strict=True)]

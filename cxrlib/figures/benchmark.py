@@ -4,24 +4,26 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrlib.figures.style import PALETTE
+from cxrlib.figures.style import PALETTE, intervals
 from cxrlib.names import name
 
-COLUMNS = ("auroc", "within_source", "source_among_negatives")
+SHOWN = 12  # recorded networks
 
 
-def plot_results(table: pd.DataFrame, most: int = 12) -> Figure:
-    """AUROC over all images, within source and for the source; `table` as `score.results_table` gives it.
+def plot_results(table: pd.DataFrame) -> Figure:
+    """AUROC over all images, within source and for the source, with 95 % intervals; `table` as `score.results_table` gives it.
 
-    All submissions and, of the recorded networks, the `most` with the highest AUROC; a line is a 95 % interval.
+    All submissions (red) and, of the recorded networks (blue), those with the highest AUROC.
     """
-    rows = pd.concat([table[table["by"] == "submitted"], table[table["by"] == "recorded"].head(most)])[::-1]
-    figure, axes = plt.subplots(1, 3, figsize=(10, 1.2 + 0.32 * len(rows)), sharey=True, layout="constrained")
-    colours, places = rows["by"].map({"submitted": PALETTE["red"], "recorded": PALETTE["blue"]}), range(len(rows))
-    for axis, column in zip(axes, COLUMNS, strict=True):
-        axis.hlines(places, rows[f"{column}_low"], rows[f"{column}_high"], colors=colours)
-        axis.scatter(rows[column], places, c=colours.tolist())
+    rows = pd.concat([table[table["by"] == "submitted"], table[table["by"] == "recorded"].head(SHOWN)])
+    rows = rows.assign(place=range(len(rows)))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 1.2 + 0.32 * len(rows)), sharey=True, layout="constrained")
+    for axis, column in zip(axes, ("auroc", "within_source", "source_among_negatives"), strict=True):
+        for by, part in rows.groupby("by"):
+            intervals(axis, part, column, part["place"], color=PALETTE["red" if by == "submitted" else "blue"])
         axis.axvline(0.5, color=PALETTE["grey"], linestyle=":")
-        axis.set(xlabel=name(column), xlim=(0.2, 1.02))
-    axes[0].set_yticks(places, rows["name"].str.removeprefix("cpu-open-"), fontsize=8)
+        axis.set_title(name(column), fontsize=10)
+        axis.set_xlim(0.2, 1.02)
+    axes[0].set_yticks(rows["place"], rows["name"].str.removeprefix("cpu-open-"), fontsize=8)
+    axes[0].invert_yaxis()
     return figure

@@ -17,12 +17,7 @@ from cxrlib.images.store import ImageStore
 from cxrlib.names import name
 
 _KINDS = {"linked by the publisher": PALETTE["green"], "same patient": PALETTE["orange"], "unlinked": PALETTE["grey"]}
-_LINKS = {
-    "same picture": PALETTE["red"],
-    "same patient": PALETTE["orange"],
-    "other link": PALETTE["yellow"],
-    "none": PALETTE["green"],
-}
+_LINKS = {"same picture": "red", "same patient": "orange", "other link": "yellow", "none": "green"}
 
 
 def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
@@ -33,7 +28,7 @@ def plot_answer(links: pd.DataFrame, sources: pd.DataFrame) -> Figure:
     wide = wide.reindex(columns=list(_LINKS), fill_value=0)[::-1]
     table = sources.set_index("source")[list(LABELS)].sort_values(["covid", "non_covid"]).rename(columns=name)
     style = {"width": 0.75, "linewidth": 0}
-    wide.plot.barh(stacked=True, color=_LINKS, ax=left, **style)
+    wide.plot.barh(stacked=True, color=[PALETTE[colour] for colour in _LINKS.values()], ax=left, **style)
     table.plot.barh(color=[CLASS_COLOURS[label] for label in LABELS], ax=right, **style)
     left.set(xlabel="COVID-19 test images", ylabel="", title="In the training set as well?")
     left.set_yticklabels([shorten(text, 46, placeholder="…").replace(" + ", " +\n") for text in wide.index])
@@ -67,9 +62,8 @@ def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
     """Width against height, both logarithmic, a colour a source; the diagonal is a square image."""
     figure, axis = plt.subplots(figsize=(7.0, 5.0))
     points = sizes.astype({"width": float, "height": float})
-    ends = np.array([points[["width", "height"]].min().min(), points[["width", "height"]].max().max()])
     sns.scatterplot(points, x="width", y="height", hue="source", style="source", s=22, alpha=0.6, linewidth=0, ax=axis)
-    axis.plot(ends, ends, color="black", linewidth=0.8, zorder=0)
+    axis.axline((1000, 1000), (2000, 2000), color="black", linewidth=0.8, zorder=0)
     axis.set(xscale="log", yscale="log", xlabel="width [px]", ylabel="height [px]")
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
@@ -81,29 +75,29 @@ def plot_image_sizes(sizes: pd.DataFrame) -> Figure:
 
 def plot_grey_levels(table: pd.DataFrame) -> Figure:
     """Mean histograms, a line a source, a panel a class."""
-    grid = sns.relplot(
-        table.assign(label=table["label"].map(name)), x="level", y="share", hue="source", style="source", col="label",
-        kind="line", dashes=True, height=3.6, aspect=1.1,
-    )  # fmt: skip
-    grid.set(xlabel="grey level after min-max", ylabel="share of pixels")
-    grid.set_titles("{col_name}")
-    return grid.figure
+    shown, lines = table.assign(label=table["label"].map(name)), {"hue": "source", "style": "source"}
+    grid = sns.relplot(shown, x="level", y="share", **lines, col="label", kind="line", height=3.6, aspect=1.1)
+    return grid.set_axis_labels("grey level after min-max", "share of pixels").set_titles("{col_name}").figure
 
 
 def plot_class_balance(table_1: pd.DataFrame) -> Figure:
     """Training images per class of `datasets.table_1_beside_ours`: bars are its first protocol, black marks the paper."""
-    ours = table_1[table_1["protocol"] == table_1["protocol"].iloc[0]].set_index("cohort")
+    ours = table_1[table_1["protocol"] == table_1["protocol"].iloc[0]]
+    titles = [COHORTS[cohort].title.replace(" + ", " +\n").replace(", ", ",\n") for cohort in ours["cohort"]]
+    classes = {"covid": "COVID-19 / diseased", "non_covid": "non-COVID / healthy"}
+    bars, marks = (
+        ours[[f"{prefix}train_{label}" for label in classes]]
+        .astype(int)
+        .set_axis(titles)
+        .set_axis(classes.values(), axis=1)
+        for prefix in ("", "paper_")
+    )
     figure, axis = plt.subplots(figsize=(WIDE[0], 4.2))
-    place = np.arange(len(ours))
-    for shift, label, text in ((-0.2, "covid", "COVID-19 / diseased"), (0.2, "non_covid", "non-COVID / healthy")):
-        axis.bar(place + shift, ours[f"train_{label}"].astype(int), 0.4, color=CLASS_COLOURS[label], label=text)
-        axis.scatter(
-            place + shift, ours[f"paper_train_{label}"].astype(int), marker="_", s=500, color=PAPER_COLOUR, zorder=3,
-            label="the paper" if label == "covid" else None,
-        )  # fmt: skip
+    bars.plot.bar(color=[CLASS_COLOURS[label] for label in classes], width=0.8, rot=0, fontsize=8, ax=axis)
+    for shift, text in zip((-0.2, 0.2), marks, strict=True):
+        label = "the paper" if shift < 0 else None
+        axis.scatter(np.arange(len(marks)) + shift, marks[text], marker="_", s=500, color=PAPER_COLOUR, label=label)
     axis.set(yscale="log", xlabel="", ylabel="training images")
-    titles = [COHORTS[cohort].title.replace(" + ", " +\n").replace(", ", ",\n") for cohort in ours.index]
-    axis.set_xticks(place, titles, fontsize=8)
     axis.legend(frameon=False, ncols=3, loc="upper left", markerscale=0.5)
     axis.set_ylim(top=axis.get_ylim()[1] * 4)
     return figure
@@ -112,9 +106,8 @@ def plot_class_balance(table_1: pd.DataFrame) -> Figure:
 def plot_distances(distribution: pd.DataFrame) -> Figure:
     """Pairs of images at each Hamming distance, logarithmic, a line a kind; the threshold is marked."""
     figure, axis = plt.subplots(figsize=WIDE)
-    for kind, colour in _KINDS.items():
-        part = distribution[(distribution["kind"] == kind) & (distribution["pairs"] > 0)]
-        axis.plot(part["distance"], part["pairs"], ".-", color=colour, label=kind, markersize=4, linewidth=1)
+    shown = distribution[distribution["pairs"] > 0]
+    sns.lineplot(shown, x="distance", y="pairs", hue="kind", palette=_KINDS, marker=".", mew=0, linewidth=1, ax=axis)
     axis.axvline(THRESHOLD, color="black", linewidth=1, linestyle="--", label=f"threshold: {THRESHOLD} bits")
     axis.set(yscale="log", xlabel="Hamming distance of two 256-bit perceptual hashes", ylabel="pairs of images")
     axis.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), fontsize=9)

@@ -1,5 +1,6 @@
 """Figures of the chapter on models: blocks, parameters by part and head, what each network sees and costs."""
 
+from itertools import product
 from typing import cast
 
 import matplotlib.pyplot as plt
@@ -14,8 +15,7 @@ from torch import nn
 from cxrlib.figures.style import MODEL_COLOURS, PALETTE, PAPER_COLOUR
 from cxrlib.names import name
 from cxrlib.networks.classifier import TRUNKS, build_network
-from cxrlib.networks.counting import PAPER_COUNTS, sketch
-from cxrlib.networks.receptive_field import effective_field, receptive_field, share_within, support
+from cxrlib.networks.counting import PAPER_COUNTS, effective_field, receptive_field, share_within, sketch
 
 BLOCKS = {
     "resnet50": ("residual block", "layer1.1", (("conv1",), ("conv2",), ("conv3",)), "+"),
@@ -92,23 +92,21 @@ def plot_parameters(table: pd.DataFrame) -> Figure:
     return cast(Figure, axis.figure)
 
 
-def atrous_table(rates: tuple[int, ...] = (1, 2, 3)) -> pd.DataFrame:
-    """Pixels that a 3x3 kernel reads at each rate, relative to its centre: rate, row, column."""
-    steps = (-1, 0, 1)
-    return pd.DataFrame([{"rate": r, "row": r * i, "column": r * j} for r in rates for i in steps for j in steps])
+def atrous_table() -> pd.DataFrame:
+    """Pixels that a 3x3 kernel reads at three rates, relative to its centre: rate, row, column."""
+    read = [(rate, rate * i, rate * j) for rate, i, j in product((1, 2, 3), (-1, 0, 1), (-1, 0, 1))]
+    return pd.DataFrame(read, columns=["rate", "row", "column"])
 
 
 def plot_atrous(table: pd.DataFrame) -> Figure:
     """The pixels read at each rate, with the square they span (`atrous_table`)."""
-    groups = table.groupby("rate")
-    figure, axes = plt.subplots(1, len(groups), figsize=(3.0 * len(groups), 3.0), layout="constrained")
-    for axis, (rate, part) in zip(axes, groups, strict=True):
-        side, edges = 2 * rate + 1, np.arange(-4.5, 5)
+    figure, axes = plt.subplots(1, 3, figsize=(9.0, 3.0), layout="constrained")
+    edges = {"xticks": np.arange(-4.5, 5), "yticks": np.arange(-4.5, 5), "xticklabels": [], "yticklabels": []}
+    for axis, (rate, part) in zip(axes, table.groupby("rate"), strict=True):
+        side = 2 * rate + 1
         axis.scatter(part["column"], part["row"], marker="s", s=170, color=PALETTE["blue"])
         axis.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, edgecolor="black", linewidth=2))
-        axis.set(title=f"rate {rate}: spans {side} x {side}", aspect="equal", xticks=edges, yticks=edges)
-        axis.set(xlim=(-4.6, 4.6), ylim=(4.6, -4.6))
-        axis.tick_params(labelbottom=False, labelleft=False)
+        axis.set(title=f"rate {rate}: spans {side} x {side}", aspect="equal", **edges)
     return figure
 
 
@@ -116,34 +114,33 @@ def field_table() -> pd.DataFrame:
     """Receptive field of each trunk from its layers: model, receptive field (pixels a side), stride (pixels)."""
     with torch.device("meta"):
         fields = {model: receptive_field(make()) for model, make in TRUNKS.items()}
-    return pd.DataFrame([{"model": name(m), "receptive field": f.size, "stride": f.stride} for m, f in fields.items()])
+    rows = [(name(model), size, stride) for model, (size, stride) in fields.items()]
+    return pd.DataFrame(rows, columns=["model", "receptive field", "stride"])
 
 
-def seen_by_acnn(size: int = 161, draws: int = 2) -> tuple[pd.DataFrame, np.ndarray]:
-    """What ACNN's centre feature can see and mostly sees, on a `size` x `size` input.
+def seen_by_acnn() -> tuple[pd.DataFrame, np.ndarray]:
+    """What ACNN's centre feature can see and mostly sees, on a square input of 161 pixels a side.
 
     A table over the distance from the centre (distance in pixels, share of the absolute gradient within it, and
-    whether the geometry reaches it), and the effective field, float32 [size, size], for the map.
+    whether any reaches it), and the effective field, float32 [161, 161], for the map.
     """
-    trunk = build_network("acnn", 32, seed=0).trunk
-    field = effective_field(trunk, size, draws=draws)
-    reached = support(trunk, size)[size // 2, size // 2 :].numpy()
-    share = share_within(field)[: len(reached)].numpy()
-    return pd.DataFrame({"distance": np.arange(len(reached)), "share within": share, "reached": reached}), field.numpy()
+    field = effective_field(build_network("acnn", 32, seed=0).trunk, 161, draws=2)
+    table = pd.DataFrame({"share within": share_within(field).numpy()}).rename_axis("distance").reset_index()
+    return table.assign(reached=field[80, 80:].numpy() > 0), field.numpy()
 
 
-def plot_field(table: pd.DataFrame, field: np.ndarray, frame: int = 256) -> Figure:
-    """ACNN's receptive field in a frame of `frame` pixels, the effective field as a map, and its share by distance."""
+def plot_field(table: pd.DataFrame, field: np.ndarray) -> Figure:
+    """ACNN's receptive field in a frame of 256 pixels, the effective field as a map, and its share by distance."""
     size = 2 * int(table.loc[table["reached"], "distance"].max()) + 1
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.0, 3.6), layout="constrained")
-    left.add_patch(Rectangle((0, 0), frame, frame, fill=False, edgecolor="black", linewidth=2))
-    left.add_patch(Rectangle(((frame - size) / 2, (frame - size) / 2), size, size, color=PALETTE["blue"], alpha=0.4))
-    left.plot(frame / 2, frame / 2, "k+")
-    left.set(title=f"{size} of {frame} pixels", aspect="equal", xlim=(-5, frame + 5), ylim=(frame + 5, -5))
-    left.axis("off")
+    left.add_patch(Rectangle((0, 0), 256, 256, fill=False, edgecolor="black", linewidth=2))
+    left.add_patch(Rectangle((128 - size / 2, 128 - size / 2), size, size, color=PALETTE["blue"], alpha=0.4))
+    left.plot(128, 128, "k+")
+    left.set(title=f"{size} of 256 pixels", aspect="equal", xlim=(-5, 261), ylim=(261, -5))
     middle.imshow(np.log10(np.maximum(field / field.max(), 1e-6)), cmap="viridis")
     middle.set(title="log10 of the mean gradient")
-    middle.axis("off")
+    for axis in (left, middle):
+        axis.axis("off")
     right.plot(table["distance"], table["share within"], color=PALETTE["blue"])
     right.axvline((size - 1) / 2, color=PALETTE["grey"], linestyle="--")
     right.set(xlabel="half-width of the square, pixels", ylabel="share of the gradient within", ylim=(0, 1.02))

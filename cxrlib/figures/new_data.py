@@ -1,11 +1,12 @@
 """Figures of chapter 11, on data of one's own."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.figures.style import CLASS_COLOURS, PALETTE, WIDE
+from cxrlib.figures.style import CLASS_COLOURS, PALETTE, WIDE, intervals
 
 
 def plot_division(counts: pd.DataFrame) -> Figure:
@@ -20,7 +21,7 @@ def plot_division(counts: pd.DataFrame) -> Figure:
 
 
 def plot_association(table: pd.DataFrame) -> Figure:
-    """Balanced accuracy of each attribute that is no picture; `table` as `data.verdicts.association` gives it."""
+    """Balanced accuracy of each attribute that is no picture; `table` as `data.check.association` gives it."""
     figure, axis = plt.subplots(figsize=(8.0, 3.2))
     sns.barplot(table, y="attribute", x="bacc", color=PALETTE["sky"], ax=axis)
     if len(table):
@@ -34,11 +35,11 @@ def plot_association(table: pd.DataFrame) -> Figure:
 def plot_against_baseline(table: pd.DataFrame) -> Figure:
     """Network beside thumbnail baseline with 95 % intervals; `table` as `new_data.report.against_baseline` gives it."""
     figure, axis = plt.subplots(figsize=WIDE)
-    for place, (who, rows) in enumerate(table.groupby("by", sort=False)):
-        x = [index + (place - 0.5) * 0.2 for index in range(len(rows))]
-        error = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        axis.errorbar(x, rows["value"], yerr=error, fmt="o", capsize=4, label=str(who))
-    axis.set_xticks(range(table["metric"].nunique()), list(dict.fromkeys(table["metric"])))
+    shown = table.rename(columns={"low": "value_low", "high": "value_high"})
+    for shift, (who, rows) in zip((-0.1, 0.1), shown.groupby("by", sort=False), strict=False):
+        intervals(axis, rows, "value", np.arange(len(rows)) + shift, upright=True, capsize=4, label=str(who))
+    metrics = table["metric"].unique()
+    axis.set_xticks(range(len(metrics)), metrics)
     axis.set(ylim=(-0.02, 1.02), ylabel="on the test part")
     axis.legend()
     return figure

@@ -30,15 +30,11 @@ def plot_steps(examples: pd.DataFrame, size: int) -> Figure:
 
 def plot_intensity(means: pd.DataFrame) -> Figure:
     """Mean histogram of each class, before and after the per-image min-max (`grey_before_after`)."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.5), sharey=True, layout="constrained")
-    for axis, step in zip(axes, ("before", "after"), strict=True):
-        for label, part in means[means["step"] == step].groupby("label"):
-            axis.plot(part["level"], part["density"], color=CLASS_COLOURS[label], label=name(label))
-        axis.set_title(f"{step} min-max")
-        axis.set_xlabel("grey level" + (" (share of the file's range)" if step == "before" else ""))
-    axes[0].set(ylabel="density", ylim=(0, None))
-    axes[1].legend()
-    return figure
+    shown = means.assign(label=means["label"].map(name), step=means["step"] + " min-max")
+    lines = {"hue": "label", "palette": {name(label): colour for label, colour in CLASS_COLOURS.items()}}
+    grid = sns.relplot(shown, kind="line", x="level", y="density", col="step", **lines, height=3.5, aspect=1.1)
+    grid.set_titles("{col_name}").set_axis_labels("grey level (share of the file's range)").set(ylim=(0, None))
+    return grid.figure
 
 
 def plot_variants(pixels: np.ndarray, rotation: str, seed: int) -> Figure:

@@ -2,9 +2,11 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.released import FACTORS, METRICS
+from cxrlib.analysis.pairs import METRICS
+from cxrlib.analysis.released import FACTORS
 from cxrlib.figures.style import MODEL_COLOURS, PALETTE, strip_panels
 from cxrlib.names import name
 
@@ -19,33 +21,30 @@ def plot_losses(table: pd.DataFrame) -> Figure:
     """Value and slope of the three losses over the log-odds of a COVID image (`released.loss_table`)."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
     for axis, column in zip(axes, ("value", "slope"), strict=True):
-        for loss, part in table.groupby("loss", sort=False):
-            axis.plot(part["logit"], part[column], color=_COLOURS[str(loss)], label=loss)
+        sns.lineplot(table, x="logit", y=column, hue="loss", palette=_COLOURS, legend=column == "value", ax=axis)
         axis.axvline(0, color=PALETTE["grey"], linewidth=1)
-        axis.set(xlabel="log-odds of COVID for a COVID image", title=column)
-    axes[0].legend(loc="upper right")
+        axis.set(xlabel="log-odds of COVID for a COVID image", ylabel="", title=column)
     return figure
 
 
 def plot_learning_time(table: pd.DataFrame) -> Figure:
     """Time to unlearn a confident mistake, on a log scale (`released.learning_table`)."""
     figure, axis = plt.subplots(figsize=(6.5, 4.0))
-    for loss, part in table[table["start"] > 0].groupby("loss", sort=False):
-        axis.plot(part["start"], part["time"], color=_COLOURS[str(loss)], label=loss)
+    sns.lineplot(table[table["start"] > 0], x="start", y="time", hue="loss", palette=_COLOURS, ax=axis)
     axis.set(yscale="log", xlabel="initial log-odds of the wrong class", ylabel="time to log-odds of 0 (gradient flow)")
-    axis.legend()
     return figure
 
 
 def plot_factors(differences: pd.DataFrame) -> Figure:
     """Paired differences of each factor, treated minus control, a point a pair of runs, a panel a metric (`released.factor_differences`)."""
-    rows = {factor: factor.replace(": ", ":\n", 1) for factor in FACTORS if factor in set(differences["factor"])}
-    table = differences.assign(model=differences["model"].map(name))
+    factors = [factor for factor in FACTORS if factor in set(differences["factor"])]
+    rows = {factor: factor.replace(": ", ":\n", 1) for factor in factors}
+    table = differences.assign(model=differences["model"].map(name), factor=differences["factor"].map(rows))
     panels = {name(metric): table[table["metric"] == metric] for metric in METRICS}
     colours = {name(model): colour for model, colour in MODEL_COLOURS.items()}
-    figure = strip_panels(panels, rows, "factor", "model", colours)
+    figure = strip_panels(panels, "factor", list(rows.values()), "model", colours)
     for axis in figure.axes:
-        axis.set_xlabel("treated − control", fontsize=9)
+        axis.set_xlabel("treated − control")
     return figure
 
 

@@ -8,16 +8,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrlib.analysis.sources import MEASURES
 from cxrlib.data.samples import Samples
-from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS, legend_below, points_with_ends
+from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PROTOCOL_COLOURS, intervals, legend_below
 from cxrlib.names import name
 
 _KINDS = {"external": PALETTE["red"], "internal": PALETTE["blue"], "partly internal": PALETTE["sky"]}
-_MEASURES = dict(zip(MEASURES, (PALETTE["grey"], PALETTE["red"], PALETTE["purple"], PALETTE["orange"]), strict=True))
+_COLOURS = [PALETTE[colour] for colour in ("grey", "red", "purple", "orange")]
 
 
 def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
@@ -25,21 +26,20 @@ def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
 
     records: `sources.of_records`; crossed: `sources.cross_fitted`.
     """
-    lines = [f"recorded, {protocol}" for protocol in PROTOCOL_COLOURS if protocol in set(records["protocol"])]
-    sources = crossed["sources"].replace("all", "all sources")
-    crossed = crossed.assign(line=crossed["design"] + ", " + sources)
-    lines += crossed["line"].unique().tolist()
-    figure, axis = plt.subplots(figsize=(9.0, 1.6 + 0.5 * len(lines)), layout="constrained")
-    for k, (what, colour) in enumerate(_MEASURES.items()):
-        shift = 0.13 * (k - 1.5)
-        part = records if what in records else records.iloc[:0]
-        places = [lines.index(f"recorded, {protocol}") + shift for protocol in part["protocol"]]
-        axis.scatter(part.get(what, []), places, color=colour, alpha=0.35, s=16, linewidth=0)
+    recorded = records.assign(line="recorded, " + records["protocol"])
+    crossed = crossed.assign(line=crossed["design"] + ", " + crossed["sources"].replace("all", "all sources"))
+    order = [f"recorded, {protocol}" for protocol in PROTOCOL_COLOURS if protocol in set(records["protocol"])]
+    order += crossed["line"].unique().tolist()
+    figure, axis = plt.subplots(figsize=(9.0, 1.6 + 0.5 * len(order)), layout="constrained")
+    for shift, (what, text), colour in zip((-0.2, -0.07, 0.07, 0.2), MEASURES.items(), _COLOURS, strict=True):
+        if what in recorded:
+            axis.scatter(
+                recorded[what], recorded["line"].map(order.index) + shift, color=colour, alpha=0.35, s=16, lw=0
+            )
         part = crossed[crossed["measure"] == what]
-        places = [lines.index(line) + shift for line in part["line"]]
-        _intervals(axis, part, "value", places, color=colour, label=MEASURES[what])
+        intervals(axis, part, "value", part["line"].map(order.index) + shift, color=colour, label=text)
     axis.axvline(0.5, color="black", linestyle="--", linewidth=1)
-    _rows(axis, lines, "AUROC")
+    _rows(axis, order, "AUROC")
     axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
     return figure
 
@@ -69,33 +69,31 @@ def plot_external(table: pd.DataFrame) -> Figure:
 
 def plot_confounding(table: pd.DataFrame) -> Figure:
     """bACC over the known confounding, a line an input; left COVID-19, right the site (`confounding.known_confounding`)."""
-    colours = dict(zip(dict.fromkeys(table["input"]), PALETTE.values(), strict=False))
+    colours = dict(zip(table["input"].unique(), PALETTE.values(), strict=False))
     figure, axes = plt.subplots(1, 2, figsize=(10.0, 4.2), sharey=True, layout="constrained")
     for axis, target in zip(axes, ("COVID-19", "site"), strict=True):
         for k, (title, line) in enumerate(table[table["target"] == target].groupby("input", sort=False)):
             places, style = line["confounding"] + 0.008 * (k - 2), {"color": colours[title], "label": str(title)}
-            _intervals(axis, line, "bacc", places, upright=True, fmt="o-", markersize=4, elinewidth=1, **style)
+            intervals(axis, line, "bacc", places, upright=True, fmt="o-", **style)
         axis.axhline(0.5, color=PALETTE["grey"], linewidth=1)
         axis.set(xlabel="confounding", title=f"{target} read from")
     truth = table[table["target"] == "COVID-19"].drop_duplicates("confounding")
     axes[0].plot(truth["confounding"], truth["truth"], "k--", label="best from the site alone")
     axes[0].set_ylabel("balanced accuracy")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=9)
+    legend_below(figure)
     return figure
 
 
-def plot_overlays(
-    samples: Samples, maps: npt.NDArray[np.float32], lungs: npt.NDArray[np.bool_], each: int = 3
-) -> Figure:
-    """Grad-CAM over the first images of each class, the lungs outlined; titles name class, source and licence.
+def plot_overlays(samples: Samples, maps: npt.NDArray[np.float32], lungs: npt.NDArray[np.bool_]) -> Figure:
+    """Grad-CAM over the first three images of each class, the lungs outlined; titles name class, source and licence.
 
     Images whose licence forbids derivatives are not drawn over: they are passed by; maps of zeros come last.
     """
     free = ~samples.table["licence"].str.contains(r"\bND\b").to_numpy(bool)
     order = np.argsort(~maps.any(axis=(1, 2)), kind="stable")
-    chosen = [k for label in (1, 0) for k in order[((samples.labels == label) & free)[order]][:each]]
-    lines = max(-(-len(chosen) // each), 1)
-    figure, axes = plt.subplots(lines, each, figsize=(3.1 * each, 3.5 * lines), layout="constrained", squeeze=False)
+    chosen = [k for label in (1, 0) for k in order[((samples.labels == label) & free)[order]][:3]]
+    lines = max(-(-len(chosen) // 3), 1)
+    figure, axes = plt.subplots(lines, 3, figsize=(9.3, 3.5 * lines), layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, k in zip(axes.flat, chosen, strict=False):
@@ -114,19 +112,16 @@ def plot_attribution(check: pd.DataFrame, shares: pd.DataFrame, agreement: float
     check: `attribution.map_randomisation`; shares: `attribution.lung_shares`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
-    for _, part in check.groupby("image"):
-        left.plot(part["share"], part["correlation"], "o-", color=PALETTE["sky"], alpha=0.5, linewidth=1, markersize=3)
-    median = check.groupby("share")["correlation"].median()
-    left.plot(median.index, median, "o-", color=PALETTE["blue"], linewidth=2.5, label="median")
+    points = {"x": "share", "y": "correlation", "marker": "o", "ax": left}
+    sns.lineplot(check, **points, units="image", estimator=None, color=PALETTE["sky"], alpha=0.5, linewidth=1)
+    sns.lineplot(check, **points, estimator="median", errorbar=None, linewidth=2.5, label="median")
     left.axhline(agreement, color="black", linestyle="--", linewidth=1, label="largest median that passes")
     left.set(ylim=(-1.05, 1.05), xlabel="share of blocks with random weights", ylabel="rank correlation of the maps")
-    for label, colour in (("covid", PALETTE["red"]), ("non_covid", PALETTE["blue"])):
-        part = shares[shares["label"] == label]
-        right.scatter(part["area"], part["attribution"], color=colour, label=name(label), s=18, alpha=0.7)
+    classes = {"hue": shares["label"].map(name), "palette": {name(k): v for k, v in CLASS_COLOURS.items()}}
+    sns.scatterplot(shares, x="area", y="attribution", **classes, s=25, alpha=0.7, ax=right)
     right.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=1, label="an even map")
-    right.set(
-        xlim=(0, 0.8), ylim=(0, 0.8), xlabel="lungs' share of the image", ylabel="share of the map inside the lungs"
-    )
+    right.set(xlabel="lungs' share of the image", ylabel="share of the map inside the lungs")
+    right.set(xlim=(0, 0.8), ylim=(0, 0.8))
     for axis in (left, right):
         axis.legend(fontsize=9)
     return figure
@@ -140,20 +135,15 @@ def _panels(table: pd.DataFrame, panel: str, row: str, value: str, colours: Mapp
     for axis, (title, part) in zip(axes[0], parts.items(), strict=True):
         part = part.assign(place=range(len(part)))
         for kind, some in part.groupby("kind"):
-            _intervals(axis, some, value, some["place"], color=colours[str(kind)])
+            intervals(axis, some, value, some["place"], color=colours[str(kind)], label=str(kind))
         axis.axvline(part["chance"].iloc[0], color="black", linestyle="--", linewidth=1)
         _rows(axis, part[row].tolist(), name(value))
         axis.set_title(title, fontsize=10)
     if len(colours) > 1:
-        legend_below(figure, {kind: colour for kind, colour in colours.items() if kind in set(table["kind"])})
+        legend_below(figure)
     return figure
 
 
 def _rows(axis: Axes, names: Sequence[str], label: str) -> None:
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.set(xlim=(0, 1.02), ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=label)
-
-
-def _intervals(axis: Axes, table: pd.DataFrame, value: str, places: npt.ArrayLike, **style: Any) -> None:
-    style = {"elinewidth": 2, "markersize": 6} | style
-    points_with_ends(axis, table[value], table[f"{value}_low"], table[f"{value}_high"], places, **style)

@@ -14,8 +14,8 @@ def plot_cost(costs: pd.DataFrame, hours: pd.DataFrame) -> Figure:
     figure, (cells, grid) = plt.subplots(1, 2, figsize=(10.0, 3.8), layout="constrained")
     if len(costs):
         shown = costs.assign(minutes=costs["seconds"] / 60, network=costs["model"].map(name))
-        sns.stripplot(shown, x="network", y="minutes", hue="machine", ax=cells, size=4, alpha=0.7)
         cells.set_yscale("log")
+        sns.swarmplot(shown, x="network", y="minutes", hue="machine", ax=cells, size=3, warn_thresh=1)
         sns.move_legend(cells, "lower center", bbox_to_anchor=(0.5, 1.1), title=None, fontsize="x-small")
         even = hours["hours"].iloc[0] * hours["workers"].iloc[0] / hours["workers"]
         grid.plot(hours["workers"], even, color=PALETTE["grey"], linestyle="--", label="work shared evenly")

@@ -1,8 +1,8 @@
 """The paper's 32-fold augmentation (section VI.A), and a light one in batches, beyond the paper.
 
-One left-right flip doubles the set; then, for r in -5, -2, 1, 4, a copy of everything so far is rotated by r and appended, so
-it doubles four times more: 31 -> 62 -> 124 -> 248 -> 496 -> 992. Rotations compound, and so does their interpolation: the last
-copies were resampled four times, as in the released code.
+One left-right flip doubles the set; then, for r in -5, -2, 1, 4, a copy of everything so far is rotated by r and
+appended, so it doubles four times more: 31 -> 62 -> 124 -> 248 -> 496 -> 992. Rotations compound, and so does their
+interpolation: the last copies were resampled four times, as in the released code.
 """
 
 from typing import Any
@@ -30,10 +30,10 @@ _CHUNK_PIXELS = 2**19  # pixels of originals augmented at once: 8 images of 256 
 def augment(images: np.ndarray, rotation: str, seed: int) -> np.ndarray:
     """The 32 variants of each image: uint8 [N, H, W] -> uint8 [32 N, H, W]; variant k of image i at k N + i.
 
-    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear; where a rotation reaches
-    outside the image, its edge is repeated. Values stay floating-point until the last copy. The same seed gives the same
-    copies; with `rotation` "fixed" the seed plays no part.
-    Raises DataError for another dtype or shape, ParameterError for an unknown `rotation`.
+    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear; where a rotation
+    reaches outside the image, its edge is repeated. Values stay floating-point until the last copy. The same seed gives
+    the same copies; with `rotation` "fixed" the seed plays no part. Raises DataError for another dtype or shape,
+    ParameterError for an unknown `rotation`.
     """
     if images.dtype != np.uint8 or images.ndim != 3:
         raise DataError(f"augment takes uint8 images [N, H, W], not {images.dtype} {list(images.shape)}.")
@@ -67,8 +67,8 @@ def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
 def draw_angles(count: int, rotation: str, seed: int) -> np.ndarray:
     """Angles of the four rotations, in degrees: float64 [4, 16, count].
 
-    Entry [j, m, i] turns copy m of image i at the j-th doubling; only its first 2^(j+1) copies exist then, the others are
-    never used. Raises ParameterError for an unknown `rotation`.
+    Entry [j, m, i] turns copy m of image i at the j-th doubling; only its first 2^(j+1) copies exist then, the others
+    are never used. Raises ParameterError for an unknown `rotation`.
     """
     if rotation not in ROTATIONS:
         raise ParameterError(f"rotation = {rotation!r} is not allowed: choose {' or '.join(ROTATIONS)}.")

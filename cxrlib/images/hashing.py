@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.fft import dctn
 from tqdm import tqdm
 
+from cxrlib.images.decoding import QuarantineError, min_max, read_raw, to_uint8
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, lock
 
@@ -36,9 +37,9 @@ _BLOCK = 2048  # rows of the distance matrix at a time
 
 def _crop(pixels: np.ndarray, margins: tuple[float, ...]) -> np.ndarray:
     """Pictures without these shares of their left, top, right and bottom, resized to what they were."""
-    side = pixels.shape[1]
-    box = tuple(side * edge for edge in (margins[0], margins[1], 1 - margins[2], 1 - margins[3]))
-    cropped = [Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box) for picture in pixels]
+    side, (left, top, right, bottom) = pixels.shape[1], margins
+    box = (side * left, side * top, side * (1 - right), side * (1 - bottom))
+    cropped = (Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box) for picture in pixels)
     return np.stack([np.asarray(picture) for picture in cropped])
 
 
@@ -60,8 +61,7 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 Measured on 300 radiographs of the open edition and their changed files: of mirrored, turned and inverted copies and
 those cropped as named here or by 3 % of each side, 100 % lie at most 32 bits from a transform of the original, of those
-cropped by 4 or 6 % of each side 98 %. Eight pairs of the whole edition were found by a transform alone. Crops
-beyond 6 %, other angles and several changes at once are not looked for.
+cropped by 4 or 6 % of each side 98 %. Crops beyond 6 %, other angles and several changes at once are not looked for.
 """
 
 
@@ -71,19 +71,19 @@ def image_identity(images: pd.DataFrame) -> pd.Series:
     return sha256.where(sha256.notna(), images.loc[sha256.isna(), "path"].map(_file_size))
 
 
-def perceptual_hashes(images: pd.DataFrame, read: Callable[[str], np.ndarray | None]) -> pd.DataFrame:
+def perceptual_hashes(images: pd.DataFrame) -> pd.DataFrame:
     """The hash of every image that can be decoded: `image_id`, `hash` (32 bytes), in the order of `images`.
 
-    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is read once
-    (`read`: path -> uint8 [H, W], None where it cannot be decoded): one Parquet table under `cache_root()/hashes`
-    grows by what is new in it. Generated images and files that cannot be decoded have no row: they repeat nothing.
+    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is read once: one
+    Parquet table under `cache_root()/hashes` grows by what is new in it. Generated images and files that cannot be
+    decoded have no row: they repeat nothing.
     """
     stated = images["phash"] if "phash" in images else pd.Series(None, index=images.index, dtype="str")
     hashes = stated.map(bytes.fromhex, na_action="ignore").astype(object)
     files = images[stated.isna() & ~images["path"].str.startswith("phantom:")]
     if len(files):
         key = files["image_id"] + " " + image_identity(files)
-        hashes[files.index] = key.map(_known(dict(zip(key, files["path"], strict=True)), read)).astype(object)
+        hashes[files.index] = key.map(_known(dict(zip(key, files["path"], strict=True)))).astype(object)
     table = pd.DataFrame({"image_id": images["image_id"], "hash": hashes})
     return table.dropna(subset="hash").reset_index(drop=True)
 
@@ -100,18 +100,16 @@ def near_pairs(hashes: np.ndarray, threshold: int = THRESHOLD, others: np.ndarra
     return np.concatenate(found)
 
 
-def transformed_pairs(pixels: np.ndarray, threshold: int = THRESHOLD) -> pd.DataFrame:
-    """Pairs of pictures one of which is a changed copy of the other: `first`, `second` (rows), `transform`.
-
-    `pixels`: uint8 [N, 64, 64]. The transforms are those of `TRANSFORMS`.
-    """
-    plain = picture_hashes(pixels)
-    found = {name: near_pairs(picture_hashes(f(pixels)), threshold, plain) for name, f in TRANSFORMS.items()}
-    tables = [pd.DataFrame(pairs, columns=["first", "second"]).assign(transform=name) for name, pairs in found.items()]
-    table = pd.concat(tables, ignore_index=True)
+def transformed_pairs(pixels: np.ndarray) -> pd.DataFrame:
+    """Pairs of pictures (uint8 [N, 64, 64]) one of which is a changed copy: `first`, `second` (rows), `transform`."""
+    plain, tables = picture_hashes(pixels), []
+    for name, transform in TRANSFORMS.items():
+        pairs = near_pairs(picture_hashes(transform(pixels)), THRESHOLD, plain)
+        tables.append(pd.DataFrame(pairs, columns=["first", "second"]).assign(transform=name))
+    table = pd.concat(tables)
     table = table[table["first"] != table["second"]]  # a symmetric picture is a copy of itself
-    ends = np.sort(table[["first", "second"]], axis=1)
-    return table[~pd.DataFrame(ends).duplicated().to_numpy()].reset_index(drop=True)
+    ends = pd.DataFrame(np.sort(table[["first", "second"]], axis=1))
+    return table[~ends.duplicated().to_numpy()].reset_index(drop=True)
 
 
 def picture_hashes(pixels: np.ndarray) -> np.ndarray:
@@ -125,24 +123,26 @@ def pack(hashes: pd.Series) -> np.ndarray:
     return np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), BITS // 8)
 
 
-def _known(paths: dict[str, str], read: Callable[[str], np.ndarray | None]) -> dict[str, bytes | None]:
+def _file_hash(path: str) -> bytes | None:
+    """The hash of the grey picture behind a path; None if it cannot be decoded."""
+    try:
+        picture = Image.fromarray(to_uint8(min_max(read_raw(path))))
+    except QuarantineError:
+        return None
+    return np.packbits(imagehash.phash(picture, hash_size=HASH_SIDE).hash).tobytes()
+
+
+def _known(paths: dict[str, str]) -> dict[str, bytes | None]:
     """Hashes by the keys of `paths`, from the cache where they are there; None for a file that cannot be decoded."""
-
-    def compute(path: str) -> bytes | None:
-        image = read(path)
-        if image is None:
-            return None
-        return np.packbits(imagehash.phash(Image.fromarray(image), hash_size=HASH_SIDE).hash).tobytes()
-
     cached = cache_root() / "hashes" / f"phash-{BITS}-v{_VERSION}.parquet"
     with lock(cached):
-        table = pd.read_parquet(cached) if cached.is_file() else pd.DataFrame({"key": [], "hash": []})
-        known: dict[str, bytes | None] = dict(zip(table["key"], table["hash"], strict=True))
-        missing = {key: path for key, path in paths.items() if key not in known}
-        if missing:
+        known: dict[str, bytes | None] = (
+            pd.read_parquet(cached).set_index("key")["hash"].to_dict() if cached.is_file() else {}
+        )
+        if missing := {key: path for key, path in paths.items() if key not in known}:
             quiet = not sys.stderr.isatty()
             with ThreadPoolExecutor() as pool:
-                found = pool.map(compute, missing.values())
+                found = pool.map(_file_hash, missing.values())
                 bar = tqdm(found, total=len(missing), desc="perceptual hashes", unit="image", disable=quiet)
                 known |= dict(zip(missing, bar, strict=True))
             with atomic_path(cached) as part:

@@ -1,11 +1,11 @@
-"""Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined, a digest.
+"""Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined.
 
-A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary folder and
-moved into place when complete, under an inter-process lock: a killed build or two at once leave either the whole or none.
+A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary
+folder and moved into place when complete, under an inter-process lock: a killed build or two at once leave either the
+whole or none.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -29,13 +28,12 @@ from cxrlib.images.decoding import (
     preprocess,
     read_bytes,
     read_raw,
-)  # fmt: skip
+)
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, digest, lock
 
 CHUNK = 256  # images decoded between two writes
 THREADS = min(8, max(2, os.cpu_count() or 2))  # Pillow and hashlib release the interpreter lock
-_COLUMNS = ["image_id", "path", "sha256", "collection"]
 _QUARANTINED = ["image_id", "collection", "reason"]
 
 
@@ -43,19 +41,13 @@ _QUARANTINED = ["image_id", "collection", "reason"]
 class ImageStore:
     """Preprocessed images, a row each, in the order of their `image_id`.
 
-    `pixels`: uint8 [N, size, size], memory-mapped, read only. `table`: N rows with `image_id`, `row`, `width` and `height` as
+    `pixels`: uint8 [N, size, size], memory-mapped, read only. `table`: N rows with `image_id`, `width` and `height` as
     decoded, `sha256` of the file. `quarantined`: `image_id`, `collection`, `reason` of the images that could not serve.
-    `digest`: SHA-256 of identifiers, pixels and quarantine, equal on every machine that decodes alike.
     """
 
-    size: int
     pixels: np.ndarray
     table: pd.DataFrame
     quarantined: pd.DataFrame
-    digest: str
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
     def rows(self, image_ids: Iterable[str]) -> np.ndarray:
         """Rows of `pixels`, int64, of the images named; DataError if one is quarantined or unknown."""
@@ -64,11 +56,8 @@ class ImageStore:
         rows = known.get_indexer(wanted)
         if (missing := wanted[rows < 0]).size:
             reasons = self.quarantined.set_index("image_id")["reason"]
-            if (bad := missing[missing.isin(reasons.index)]).size:
-                first = f"first {bad[0]} ({reasons[bad[0]]})"
-                raise DataError(f"{len(bad)} of the images are quarantined, {first}: leave them out.")
-            first = f"first {missing[0]}"
-            raise DataError(f"{len(missing)} of the images are not in this store, {first}: open it with their rows.")
+            reason = reasons.get(missing[0], "open the store with its row")
+            raise DataError(f"{len(missing)} of the images are not in this store, first {missing[0]} ({reason}).")
         return rows.astype(np.int64)
 
     def take(self, image_ids: Iterable[str]) -> np.ndarray:
@@ -82,10 +71,6 @@ def open_store(images: pd.DataFrame, size: int) -> ImageStore:
     A file whose SHA-256 differs from its table's is quarantined. A store with quarantined files is built again once one
     of those files has changed. Raises DataError if no image at all can be read, or if the store is damaged.
     """
-    if absent := sorted(set(_COLUMNS) - set(images)):
-        raise DataError(f"the image table lacks the column(s) {', '.join(absent)}: pass an edition's images.")
-    if (twice := images["image_id"].duplicated()).any():
-        raise DataError(f"image_id '{images.loc[twice, 'image_id'].iloc[0]}' occurs twice.")
     if images.empty:
         raise DataError("the image table is empty: nothing to preprocess.")
     images = images.sort_values("image_id", ignore_index=True)
@@ -98,14 +83,11 @@ def open_store(images: pd.DataFrame, size: int) -> ImageStore:
                 with atomic_path(folder, marker="store.json") as part:
                     _build(images, size, part)
     try:
-        pixels = np.load(folder / "pixels.npy", mmap_mode="r")
         table, bad = (pd.read_parquet(folder / f"{name}.parquet") for name in ("table", "quarantined"))
-        content = json.loads((folder / "store.json").read_text())["digest"]
-        if pixels.shape != (len(table), size, size):
-            raise ValueError
-        return ImageStore(size, pixels, table, bad[_QUARANTINED], content)
-    except (OSError, ValueError, KeyError) as error:
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: len(table)]
+    except (OSError, ValueError) as error:
         raise DataError(f"the image store {folder} is damaged: delete that folder and run again.") from error
+    return ImageStore(pixels, table, bad[_QUARANTINED])
 
 
 def _key(images: pd.DataFrame, size: int) -> str:
@@ -139,17 +121,16 @@ def _complete(folder: Path, images: pd.DataFrame) -> bool:
 
 
 def _build(images: pd.DataFrame, size: int, folder: Path) -> None:
-    """Write the four files of a store, the pixels as they come, so memory stays at a chunk."""
+    """Write the pixels as they come, so that memory stays at a chunk, then what is known of each image."""
     folder.mkdir()
-    usable: list[tuple[str, int, int, int, str | None]] = []
+    usable: list[tuple[str, int, int, str | None]] = []
     bad: list[tuple[str, str, str, str]] = []
-    content, quiet = hashlib.sha256(), not sys.stderr.isatty()
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, (len(images), size, size))
+    quiet = not sys.stderr.isatty()
     with (
-        open(folder / "pixels.npy", "wb") as file,
         ThreadPoolExecutor(THREADS) as pool,
         tqdm(total=len(images), desc=f"images at {size} px", unit="image", file=sys.stderr, disable=quiet) as bar,
     ):
-        _write_header(file, len(images), size)
         for start in range(0, len(images), CHUNK):
             part = images.iloc[start : start + CHUNK]
             decoded = pool.map(load_image, part["path"], part["sha256"], repeat(size))
@@ -158,23 +139,14 @@ def _build(images: pd.DataFrame, size: int, folder: Path) -> None:
                 bar.update()
                 if isinstance(found, str):
                     bad.append((name, collection, found, _stamp(path)))
-                    continue
-                file.write(found.tobytes())
-                content.update(name.encode() + b"\0" + found.tobytes())
-                usable.append((name, len(usable), *facts))
-        if not usable:
-            raise DataError(f"none of the {len(images)} images can be used; the first, {bad[0][0]}: {bad[0][2]}.")
-        file.seek(0)
-        _write_header(file, len(usable), size)
-    content.update(json.dumps([entry[:3] for entry in bad]).encode())
-    pd.DataFrame(usable, columns=["image_id", "row", "width", "height", "sha256"]).to_parquet(folder / "table.parquet")
+                else:
+                    pixels[len(usable)] = found
+                    usable.append((name, *facts))
+    if not usable:
+        raise DataError(f"none of the {len(images)} images can be used; the first, {bad[0][0]}: {bad[0][2]}.")
+    pixels.flush()
+    pd.DataFrame(usable, columns=["image_id", "width", "height", "sha256"]).to_parquet(folder / "table.parquet")
     pd.DataFrame(bad, columns=[*_QUARANTINED, "stamp"], dtype="str").to_parquet(folder / "quarantined.parquet")
-    (folder / "store.json").write_text(json.dumps({"digest": content.hexdigest(), "version": PREPROCESSING_VERSION}))
-
-
-def _write_header(file: BinaryIO, count: int, size: int) -> None:
-    """The .npy header; NumPy pads it so that the first axis may change in place."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)})
 
 
 def load_image(path: str, expected: str | None, size: int) -> tuple[np.ndarray | str, int, int, str | None]:

@@ -45,8 +45,7 @@ def focal_loss(
 def effective_number_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
     """Class weights of Cui et al. (2019): (1 - beta) / (1 - beta^n_y), scaled to sum to the number of classes.
 
-    beta: in [0, 1), how much new data overlap with old; 0 weighs all classes alike, towards 1 the weights become the
-    inverse of the counts. float64 [C].
+    beta: in [0, 1), how much new data overlap with old; 0 weighs classes alike, towards 1 by inverse counts. float64 [C].
     """
     if not 0 <= beta < 1:
         raise ParameterError(f"beta = {beta} is not allowed: the effective number needs 0 <= beta < 1.")
@@ -81,8 +80,7 @@ def ldam_loss(
 ) -> Tensor:
     """LDAM, Eq. (13) of Cao et al. (2019): cross-entropy after the true class's logit is lowered by its margin.
 
-    scale multiplies all logits after that; the paper's networks end in a normalised layer, for which its code takes
-    30, a plain linear head needs none.
+    scale multiplies all logits after that: 30 in that paper's code, for a normalised last layer; a linear head needs none.
     """
     both = torch.stack((torch.zeros_like(logits), logits), dim=-1) if logits.ndim == 1 else logits
     margins = ldam_margins(counts, largest).to(both)
@@ -140,10 +138,8 @@ def build_loss(
     """The loss that a run minimises, a function of logits and targets.
 
     `loss` "wce" (and "resampled", which changes the batches instead): Eq. (4) where `beta` is given, else
-    `loss_without_beta`, "cross_entropy" for Eq. (3) or "linear" for the released code's. Else one of `ALTERNATIVES`,
-    for a training set with `counts` images of each class: focal with gamma 2 and no alpha, class-balanced with beta
-    0.9999, LDAM with largest margin 0.5 and scale 1 (a plain linear head), logit-adjusted with tau 1. Raises
-    ParameterError for another name or a beta that is not positive and finite.
+    `loss_without_beta`, "cross_entropy" for Eq. (3) or "linear" for the released code's. Else one of `ALTERNATIVES` with its
+    defaults, for a training set with `counts` images of each class. Raises ParameterError for another name or a wrong beta.
     """
     if loss in ALTERNATIVES:
         return partial(ALTERNATIVES[loss], **({} if loss == "focal" else {"counts": tuple(counts)}))

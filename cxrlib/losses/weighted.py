@@ -1,8 +1,8 @@
 """The losses of section V, Eqs. (1)-(4), and the loss the released code trains its rows without beta with.
 
 Networks return logits [B, 2], column 1 for COVID. Their difference z = logits[:, 1] - logits[:, 0] is the log-odds of COVID; the
-binary losses are computed from z alone and never form log(0). bfloat16 and float16 are raised to float32 inside; float64 stays.
-An empty batch has loss 0 and a zero gradient (torch's own mean would be NaN).
+binary losses are computed from z alone and never form log(0). Where logits are taken, [B] is z itself; targets are integers [B].
+bfloat16 and float16 are raised to float32 inside. An empty batch has loss 0 and a zero gradient (torch's own mean would be NaN).
 """
 
 import math
@@ -19,26 +19,17 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def mse(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean square error, Eq. (1): the sum of squared errors over 2m, so half of what libraries call MSE.
-
-    probability: float [B] in [0, 1], the predicted probability of COVID; target: [B], 0 or 1.
-    """
+    """Mean square error, Eq. (1), of probabilities of COVID [B]: squared errors over 2m, half of what libraries call MSE."""
     return reduce(_error(probability, target).square() / 2, "mean")
 
 
 def mae(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error, Eq. (2); for a 0/1 target it is the mean probability of the wrong class.
-
-    probability: float [B] in [0, 1], the predicted probability of COVID; target: [B], 0 or 1.
-    """
+    """Mean absolute error, Eq. (2), of probabilities of COVID [B]; for a 0/1 target the mean probability of the wrong class."""
     return reduce(_error(probability, target).abs(), "mean")
 
 
 def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Cross-entropy, Eq. (3): the mean negative log-probability of the true class.
-
-    logits: float [B] (log-odds z) or [B, C], C >= 2; target: integer [B], class indices.
-    """
+    """Cross-entropy, Eq. (3): the mean negative log-probability of the true class; logits float [B] or [B, C], C >= 2."""
     return reduce(_pick(_class_losses(logits), target), reduction)
 
 
@@ -47,15 +38,11 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """Weighted cross-entropy, Eq. (4), averaged over the batch: the positives' term is multiplied by beta.
 
-    Scalar beta (binary): logits float [B, 2] or log-odds z [B]; equals
-    ``binary_cross_entropy_with_logits(z, y, pos_weight=beta)``; beta = 1 is Eq. (3).
-    Vector beta [C] (categorical): logits float [B, C]; class c's term is multiplied by beta[c], so a scalar beta
-    is the vector (1, beta). The mean is over the B samples, as in Eq. (4); torch's weighted ``cross_entropy``
-    divides by the sum of the samples' weights instead, which rescales every batch by its own class mix and
-    makes a batch of one class blind to its weight.
-
-    target: integer [B], class indices. Raises ParameterError for a beta that is not positive and finite
-    (a vector may hold zeros) or that does not fit the logits.
+    Scalar beta: logits float [B, 2] or [B]; equals ``binary_cross_entropy_with_logits(z, y, pos_weight=beta)``; 1 is Eq. (3).
+    Vector beta [C]: logits float [B, C]; class c's term is multiplied by beta[c], so a scalar beta is the vector (1, beta).
+    The mean is over the B samples, as in Eq. (4); torch's weighted ``cross_entropy`` divides by the sum of the samples'
+    weights instead, which rescales every batch by its own class mix and makes a batch of one class blind to its weight.
+    Raises ParameterError for a beta that `class_weights` refuses or that does not fit the logits.
     """
     weight = class_weights(beta)
     classes = 2 if logits.ndim == 1 else logits.shape[-1]
@@ -75,9 +62,7 @@ def linear_probability_loss(logits: Tensor, target: Tensor, reduction: Reduction
     sum_c p_c (-log softmax(t)_c). With log softmax([1, 0]) = (1 - L, -L), L = log(1 + e) = 1.3133, it is
     p_right (L - 1) + p_wrong L = (L - 1) + p_wrong = 0.3133 + p_wrong: Eq. (2) plus a constant, linear in the
     probability. Its derivative by the log-odds, p (1 - p) in size, vanishes where the network is confidently
-    wrong, where that of Eq. (3) is largest.
-
-    logits: float [B, 2] or log-odds z [B]; target: integer [B].
+    wrong, where that of Eq. (3) is largest. logits: float [B, 2] or [B].
     """
     z = _log_odds(logits)
     wrong = torch.stack((torch.sigmoid(z), torch.sigmoid(-z)), dim=-1)

@@ -73,9 +73,8 @@ def build_network(
 ) -> Classifier:
     """A classifier with initial weights that depend on `seed` alone; the global random state is left as it was.
 
-    `head`: "released" or "native", by default the one of `heads.default_head`. `trunk_state` replaces the trunk's
-    random weights. `batch_norm`: "keras" gives every batch normalisation Keras's momentum and epsilon. Raises
-    ParameterError for an unknown model, WeightsError for a state that does not fit.
+    `head`: "released" or "native", by default `heads.default_head`. `trunk_state` replaces the trunk's random weights.
+    `batch_norm`: "keras" or "torch". Raises ParameterError for an unknown model, WeightsError for a state that does not fit.
     """
     if model not in TRUNKS:
         raise ParameterError(f"unknown model '{model}': choose one of {', '.join(TRUNKS)}.")

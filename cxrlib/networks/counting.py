@@ -1,21 +1,25 @@
-"""What a network is made of and what an image costs it: parameters beside the paper's counts, arithmetic, memory, time."""
+"""A network in numbers: parameters beside the paper's counts, arithmetic, memory and time, and how far it sees."""
 
-import time
+import copy
+import operator
+import timeit
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxrlib.networks.classifier import TRUNKS, Classifier, build_network, feature_shape
 from cxrlib.networks.heads import NATIVE, default_head
-from cxrlib.paper.tables import HYPERPARAMETERS
+from cxrlib.paper.tables import IMAGE_SIZE
 
-PAPER_SIZE = int(HYPERPARAMETERS["image_size"])
+_JOINS = (operator.add, operator.iadd, torch.add, torch.cat)
+_LOCAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.Dropout, nn.Identity)
 _BATCH = 2  # images whose cost is counted; BatchNorm needs more than one in training mode
 
 
@@ -52,26 +56,26 @@ def parameter_counts(network: Classifier) -> pd.DataFrame:
                 kind = "1x1 convolution" if place == "head" else "convolutions"
             elif isinstance(layer, nn.Linear):
                 kind = f"dense {layer.out_features}"
-            rows.append((f"{place}: {kind}", sum(weight.numel() for weight in layer.parameters(recurse=False))))
+            rows.append((f"{place}: {kind}", _size(layer.parameters(recurse=False))))
     table = pd.DataFrame(rows, columns=["part", "parameters"]).query("parameters > 0")
     table = table.groupby("part", sort=False, as_index=False).sum()
     return table.assign(share=table["parameters"] / table["parameters"].sum())
 
 
-def counts_by_part(image_size: int, models: Iterable[str] = tuple(TRUNKS)) -> pd.DataFrame:
-    """`parameter_counts` of the models under every head they have: model, head, default (bool), part, parameters, share."""
+def counts_by_part(image_size: int) -> pd.DataFrame:
+    """`parameter_counts` of every network under every head it has: model, head, default (bool), part, parameters, share."""
     tables = [
         parameter_counts(sketch(model, image_size, head)).assign(
             model=model, head=head, default=head == default_head(model)
         )
-        for model in models
+        for model in TRUNKS
         for head in ("released", "native")
         if head == "released" or model in NATIVE
     ]
     return pd.concat(tables, ignore_index=True)[["model", "head", "default", "part", "parameters", "share"]]
 
 
-def candidates(model: str, image_size: int = PAPER_SIZE) -> dict[str, int]:
+def candidates(model: str, image_size: int) -> dict[str, int]:
     """Parts of a network under the released head, and sums of parts, that a printed count could mean."""
     network = sketch(model, image_size, "released")
     counts = parameter_counts(network).set_index("part")["parameters"]
@@ -90,15 +94,15 @@ def candidates(model: str, image_size: int = PAPER_SIZE) -> dict[str, int]:
     return {name: int(count) for name, count in found.items()}
 
 
-def paper_counts(image_size: int = PAPER_SIZE) -> pd.DataFrame:
-    """Each count of the paper beside the candidates for it, nearest first.
+def paper_counts() -> pd.DataFrame:
+    """Each count of the paper beside the candidates for it at the paper's image size, nearest first.
 
     Columns: paper (what), printed, model, candidate, parameters, deviation (relative to the printed count), rounds and
     truncates (whether it gives the printed count that way).
     """
     rows = []
     for what, printed, unit, models in PAPER_COUNTS:
-        parts = [(model, part, n) for model in models for part, n in candidates(model, image_size).items()]
+        parts = [(model, part, n) for model in models for part, n in candidates(model, IMAGE_SIZE).items()]
         for model, part, n in sorted(parts, key=lambda row: abs(row[2] - printed)):
             rounds, truncates = ((n + half) // unit * unit == printed for half in (unit // 2, 0))
             rows.append((what, printed, model, part, n, n / printed - 1, rounds, truncates))
@@ -106,99 +110,128 @@ def paper_counts(image_size: int = PAPER_SIZE) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def head_counts(sizes: Iterable[int], model: str = "resnet50") -> pd.DataFrame:
-    """The released head on a network at several image sizes, its own classifier beside it.
+def head_counts(sizes: Iterable[int]) -> pd.DataFrame:
+    """The released head on ResNet-50 at several image sizes, the network's own classifier beside it.
 
     Columns: image_size, map (of the features, pixels), positions that the released head sees, and parameters of: head, head
     without its convolution, head: dense layers, own classifier.
     """
     rows = []
     for size in sizes:
-        (_, height, width), parts = feature_shape(model, size), candidates(model, size)
+        (_, height, width), parts = feature_shape("resnet50", size), candidates("resnet50", size)
         row = {"image_size": size, "map": f"{height} x {width}", "positions": height * width}
         row |= {name: parts[name] for name in ("head", "head without its convolution", "head: dense layers")}
-        own = sum(weight.numel() for weight in sketch(model, size, "native").head.parameters())
-        rows.append(row | {"own classifier": own})
+        rows.append(row | {"own classifier": _size(sketch("resnet50", size, "native").head.parameters())})
     return pd.DataFrame(rows)
 
 
-def multiply_accumulates(network: nn.Module, image_size: int, training: bool = False) -> int:
-    """Multiply-accumulates an image of convolutions and dense layers; with `training` the backward pass as well.
+def image_costs(network: Classifier, image_size: int) -> tuple[int, int]:
+    """What a training image costs a `sketch`: multiply-accumulates forward, and bytes kept in float32 for the backward pass.
 
-    `network` may lie on the meta device: shapes suffice. Pooling, BatchNorm and activations are not counted.
+    Convolutions and dense layers are counted, not pooling, BatchNorm and activations. The network's own weights and buffers
+    take no part in what is kept, nor does a tensor twice that several operations keep.
     """
-    with FlopCounterMode(display=False) as counter:
-        logits = network.train()(_images(network, image_size))
-        if training:
-            logits.sum().backward()
-    return counter.get_total_flops() // (2 * _BATCH)
+    kept: dict[StorageWeakRef, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        return kept.setdefault(StorageWeakRef(tensor.untyped_storage()), tensor)
+
+    images = torch.empty(_BATCH, 1, image_size, image_size, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        network.train()(images)
+    for own in (*network.parameters(), *network.buffers()):
+        kept.pop(StorageWeakRef(own.untyped_storage()), None)
+    size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return counter.get_total_flops() // (2 * _BATCH), size // _BATCH
 
 
-def activation_bytes(network: nn.Module, image_size: int) -> int:
-    """Bytes an image, in float32, of the tensors that the forward pass keeps for the backward pass.
-
-    The network's own weights and buffers do not count, nor does a tensor twice that several operations keep.
-    """
-    own = {StorageWeakRef(tensor.untyped_storage()) for tensor in (*network.parameters(), *network.buffers())}
-    held: dict[StorageWeakRef, Tensor] = {}
-
-    def hold(tensor: Tensor) -> Tensor:
-        storage = StorageWeakRef(tensor.untyped_storage())
-        if storage not in own:
-            held.setdefault(storage, tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
-        logits = network.train()(_images(network, image_size))
-    assert logits.requires_grad  # keeps the graph, and what it holds, until it has been counted
-    return sum(tensor.untyped_storage().nbytes() for tensor in held.values()) // _BATCH
-
-
-def _images(network: nn.Module, image_size: int) -> Tensor:
-    return torch.rand(_BATCH, 1, image_size, image_size, device=next(network.parameters()).device)
-
-
-def cost_table(image_size: int, models: Iterable[str] = tuple(TRUNKS)) -> pd.DataFrame:
+def cost_table(image_size: int) -> pd.DataFrame:
     """Cost of an image by model, from shapes alone.
 
-    Columns: model, image_size, parameters (trainable), macs (forward), training_macs (forward and backward),
-    activation_mib (kept for the backward pass, float32), macs_per_byte (of those activations: how much
-    arithmetic there is to hide the traffic of memory behind).
+    Columns: model, image_size, parameters (trainable), macs (forward), activation_mib (kept for the backward pass, float32),
+    macs_per_byte (of those activations: how much arithmetic there is to hide the traffic of memory behind).
     """
     rows = []
-    for model in models:
+    for model in TRUNKS:
         network = sketch(model, image_size)
-        weights = sum(weight.numel() for weight in network.parameters())
-        macs, activations = multiply_accumulates(network, image_size), activation_bytes(network, image_size)
-        training = multiply_accumulates(network, image_size, training=True)
-        rows.append((model, image_size, weights, macs, training, activations / 2**20, macs / activations))
-    columns = ["model", "image_size", "parameters", "macs", "training_macs", "activation_mib", "macs_per_byte"]
-    return pd.DataFrame(rows, columns=columns)
+        macs, activations = image_costs(network, image_size)
+        rows.append((model, image_size, _size(network.parameters()), macs, activations / 2**20, macs / activations))
+    return pd.DataFrame(rows, columns=["model", "image_size", "parameters", "macs", "activation_mib", "macs_per_byte"])
 
 
-def training_speed(
-    models: Iterable[str], device: torch.device, image_size: int = 64, batch_size: int = 8, budget: float = 0.5
-) -> pd.DataFrame:
-    """Speed of a training pass in float32 on random images, relative to the first model's: model, relative_speed.
+def relative_speed(model: str, reference: str, device: torch.device) -> float:
+    """How many times as fast as `reference` a training pass of `model` runs: float32, 8 random images of 64 pixels.
 
-    After a warm-up, forward and backward passes are repeated for `budget` seconds a model, and the fastest counts. Rates
-    belong to a machine and an hour; their ratio is what a page can state.
+    After a warm-up the fastest of five passes counts. Rates belong to a machine and an hour; their ratio is what a page can state.
     """
-    seconds = pd.Series({model: _pass_seconds(model, image_size, device, batch_size, budget) for model in models})
-    return (seconds.iloc[0] / seconds).rename_axis("model").reset_index(name="relative_speed")
+    images, labels = torch.rand(8, 1, 64, 64, device=device), torch.arange(8, device=device) % 2
 
+    def seconds(name: str) -> float:
+        network = build_network(name, 64, seed=0).to(device).train()
 
-def _pass_seconds(model: str, size: int, device: torch.device, batch_size: int, budget: float) -> float:
-    network = build_network(model, size, seed=0).to(device).train()
-    images = torch.rand(batch_size, 1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-    labels = (torch.arange(batch_size) % 2).to(device)
-    seconds: list[float] = []
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):  # dropout draws
-        while len(seconds) < 2 or sum(seconds[1:]) < budget:
-            start = time.perf_counter()
+        def step() -> None:
             cross_entropy(network(images), labels).backward()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - start)
-            network.zero_grad()
-    return min(seconds[1:])
+
+        step()
+        return min(timeit.repeat(step, number=1, repeat=5))
+
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):  # dropout draws
+        return seconds(reference) / seconds(model)
+
+
+def _size(weights: Iterable[Tensor]) -> int:
+    return sum(weight.numel() for weight in weights)
+
+
+def receptive_field(trunk: nn.Module) -> tuple[int, int]:
+    """Receptive field and stride, in pixels a side, of the features of `trunk`: the widest path through its layers.
+
+    trunk: square convolutions and pooling, and sums and concatenations of branches that are centred alike. Raises ValueError
+    for a layer that mixes all positions (a dense layer, global pooling) or is not known.
+    """
+    graph = fx.symbolic_trace(trunk)
+    fields: dict[fx.Node, tuple[int, int]] = {}
+    for node in graph.graph.nodes:
+        size, stride = max((fields[source] for source in node.all_input_nodes), default=(1, 1))
+        layer = graph.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(layer, _LOCAL):
+            given = (layer.kernel_size, layer.stride, getattr(layer, "dilation", 1))
+            kernel, step, rate = (int(value[0] if isinstance(value, tuple) else value) for value in given)
+            size, stride = size + (kernel - 1) * rate * stride, stride * step
+        elif not (node.op in ("placeholder", "output") or node.target in _JOINS or isinstance(layer, _POINTWISE)):
+            raise ValueError(f"no receptive field is known for '{node.name}': pass the layers before it")
+        fields[node] = size, stride
+    return fields[node]
+
+
+def effective_field(trunk: nn.Module, size: int, draws: int = 4) -> Tensor:
+    """How much each pixel moves the centre feature: mean absolute gradient, float32 [size, size], summing to 1.
+
+    The mean runs over `draws` images of uniform noise in [0, 1] and over their three channels. A copy of `trunk`
+    is used with its own weights; its BatchNorm takes the statistics of these images, as on the first training
+    step. This is the effective receptive field of Luo et al. (2016).
+    """
+    trunk = copy.deepcopy(trunk)
+    images = torch.rand(draws, 3, size, size, generator=torch.Generator().manual_seed(0))
+    for layer in trunk.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # the running averages become those of the one batch
+            layer.reset_running_stats()
+    with torch.no_grad():
+        trunk.train()(images)
+    features = trunk.eval()(images.requires_grad_())
+    row, column = features.shape[2] // 2, features.shape[3] // 2
+    (gradient,) = torch.autograd.grad(features[:, :, row, column].sum(), images)
+    field = gradient.abs().sum(1).mean(0)
+    return field / field.sum()
+
+
+def share_within(field: Tensor) -> Tensor:
+    """Share of `field` within a square of half-width 0, 1, 2, ... pixels around its centre, float [size // 2 + 1]."""
+    size = field.shape[0]
+    distance = (torch.arange(size) - size // 2).abs()
+    square = torch.maximum(distance[:, None], distance[None, :])
+    ring = torch.zeros(size // 2 + 1, dtype=field.dtype).index_add_(0, square.flatten(), field.flatten())
+    return ring.cumsum(0)

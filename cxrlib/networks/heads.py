@@ -11,7 +11,6 @@ class ReleasedHead(nn.Sequential):
 
     1x1 convolution to one channel with a sigmoid, flatten, Dense 128, Dense 16 (each with dropout 0.2, BatchNorm,
     ReLU), Dense 2; the softmax belongs to the loss. Weights start Glorot-uniform and biases at zero, as in Keras.
-    BatchNorm has torch's settings unless a config asks for Keras's; see `networks.classifier.build_network`.
     """
 
     def __init__(self, channels: int, positions: int) -> None:

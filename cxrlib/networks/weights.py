@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,13 +36,14 @@ def imagenet_file(model: str) -> Path | None:
     if model not in _ARCHITECTURES:
         return None
     name, weights, *_ = _ARCHITECTURES[model]
-    candidates = (weights_root() / f"{name}_imagenet.safetensors", _downloaded(weights))
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    candidates = (weights_root() / f"{name}_imagenet.safetensors", cached)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def imagenet_digest(model: str) -> str:
     """SHA-256 of the ImageNet weights that a run of `model` starts from, downloaded if need be; WeightsError if that fails."""
-    return file_digest(imagenet_file(model) or _download(model))
+    return file_digest(_imagenet(model))
 
 
 def load_imagenet(model: str) -> dict[str, Tensor]:
@@ -50,7 +52,7 @@ def load_imagenet(model: str) -> dict[str, Tensor]:
     Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors are not
     exactly those of the trunk and of the classifier, which is left out.
     """
-    path = imagenet_file(model) or _download(model)
+    path = _imagenet(model)
     *_, prefix, classifier = _ARCHITECTURES[model]
     trunk = {
         name.removeprefix(prefix): value.float() if value.is_floating_point() else value
@@ -97,10 +99,8 @@ def load_network(path: Path) -> tuple[RunConfig, Classifier]:
             f"{path} is not a network that this project has trained ({type(error).__name__}: {error})."
         ) from error
     normalise = config.pretraining.startswith("imagenet") and config.rules.normalisation == "weights"
-    network = build_network(
-        config.model, config.image_size, config.seed, config.head, normalise=normalise, batch_norm=config.batch_norm
-    )
-    state = load_state(path)
+    given = (config.model, config.image_size, config.seed, config.head)
+    network, state = build_network(*given, normalise=normalise, batch_norm=config.batch_norm), load_state(path)
     problem = misfit(network, state)
     if problem:
         raise WeightsError(f"the weights in {path} do not fit a {config.model} of {config.image_size} px: {problem}.")
@@ -108,19 +108,17 @@ def load_network(path: Path) -> tuple[RunConfig, Classifier]:
     return config, network
 
 
-def _downloaded(weights: WeightsEnum) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-
-
-def _download(model: str) -> Path:
+def _imagenet(model: str) -> Path:
+    """The file of `imagenet_file`, downloaded where there is none."""
     if model not in _ARCHITECTURES:
         raise WeightsError(f"there are no ImageNet weights for model '{model}': choose pretraining none or chestxray.")
     name, weights, *_ = _ARCHITECTURES[model]
     try:
-        weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        if imagenet_file(model) is None:
+            weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"torchvision's ImageNet weights could not be downloaded ({error}): set CXR_WEIGHTS to a folder that holds "
             f"{name}_imagenet.safetensors, or choose pretraining none."
         ) from error
-    return _downloaded(weights)
+    return cast(Path, imagenet_file(model))

@@ -3,7 +3,7 @@
 `printed` gives the text, the rest gives it as numbers under this project's names; None or NaN stands for a dash.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -60,20 +60,16 @@ def _number(text: str) -> float | None:
     return None if text in ("-", "") else float(text.rstrip(" %"))
 
 
-def _cohort(title: str, *counts: str) -> PaperCohort:
-    return PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if c == "-" else int(c) for c in counts))  # type: ignore[arg-type]
-
-
-def _row(cohort: str, model: str, pretraining: str, *figures: str) -> PaperRow:
-    names = _COHORTS[cohort], _MODELS[model], _PRETRAINING[pretraining]
-    return PaperRow(*names, *map(_number, figures))  # type: ignore[arg-type]
-
-
-TABLE_1 = tuple(_cohort(*row) for row in printed("table_1").itertuples(index=False, name=None))
+TABLE_1 = tuple(
+    PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if n == "-" else int(n) for n in counts))  # type: ignore[arg-type]
+    for title, *counts in printed("table_1").to_numpy()
+)
 """Table I. For `pretraining` the two classes are diseased (first) and healthy, not COVID and non-COVID."""
 
-_ROWS = tuple(_row(*row) for row in printed("table_2").itertuples(index=False, name=None))
-
+_ROWS = tuple(
+    PaperRow(_COHORTS[cohort], _MODELS[model], _PRETRAINING[pretraining], *map(_number, figures))  # type: ignore[arg-type]
+    for cohort, model, pretraining, *figures in printed("table_2").to_numpy()
+)
 TABLE_2, BASELINES = _ROWS[:-2], _ROWS[-2:]
 """The paper's own 20 configurations in its order, and the two baselines of Minaee et al. [3] as Table II prints them."""
 
@@ -83,14 +79,8 @@ REFERENCE = BASELINES[1]
 TEST_COVID, TEST_NON_COVID = 40, 3000
 """Images in the paper's test set (section VI.A and Table I)."""
 
-HYPERPARAMETERS = {
-    "image_size": 256,
-    "batch_size": 64,
-    "valid_fraction": 0.2,
-    "learning_rate": 2e-4,
-    "adam_beta1": 0.5,
-}
-"""Section VI.A-B."""
+IMAGE_SIZE = 256
+"""Pixels a side (section VI.A)."""
 
 STATED_GAIN = 2.18
 """The improvement, in percent, that section VI.D attributes to merging the training sets ("up to")."""
@@ -98,14 +88,12 @@ STATED_GAIN = 2.18
 
 def table_1() -> pd.DataFrame:
     """Table I as a frame, one row a cohort; the test columns are nullable integers."""
-    frame = pd.DataFrame([asdict(row) for row in TABLE_1])
-    return frame.astype({"test_covid": "Int64", "test_non_covid": "Int64"})
+    return pd.DataFrame(TABLE_1).astype({"test_covid": "Int64", "test_non_covid": "Int64"})
 
 
 def table_2(baselines: bool = True) -> pd.DataFrame:
     """Table II as a frame, one row a configuration; `beta` and `gain` are NaN where a dash is printed."""
-    rows = TABLE_2 + (BASELINES if baselines else ())
-    return pd.DataFrame([asdict(row) for row in rows]).astype({"beta": float, "gain": float})
+    return pd.DataFrame(TABLE_2 + (BASELINES if baselines else ())).astype({"beta": float, "gain": float})
 
 
 def find_row(cohort: str, model: str, pretraining: str, beta: float | None) -> PaperRow | None:

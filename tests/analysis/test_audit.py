@@ -56,7 +56,8 @@ def one_row(p: int, n: int, columns: dict[str, str]) -> Report:
 
 
 def test_the_ppcr_column_is_accuracy_in_20_of_22_rows(report: Report) -> None:
-    (renamed,) = report.renamed
+    renamed = report.renamed
+    assert renamed is not None
     assert (renamed.column, renamed.stated, renamed.found) == ("PPCR", "ppcr", "accuracy")
     assert (renamed.fits_stated, renamed.fits_found, report.columns["PPCR"]) == (0, 20, "accuracy")
 
@@ -206,17 +207,17 @@ def test_the_search_finds_exactly_the_sizes_that_brute_force_finds(columns: tupl
 # Errors it must notice
 
 
-def test_a_swapped_pair_of_columns_is_found() -> None:
+def test_a_column_under_the_wrong_header_is_found() -> None:
     cells = [
         {
-            "sensitivity": round_half_up(Fraction(tn, 201), 4),
-            "specificity": round_half_up(Fraction(tp, 41), 4),
+            "sensitivity": round_half_up(Fraction(tp, 41), 4),
+            "precision": round_half_up(Fraction(tn, 201), 4),
             "accuracy": round_half_up(Fraction(tp + tn, 242), 4),
         }
         for tp, tn in [(30, 190), (35, 180), (28, 170), (38, 150)]
     ]
-    report = audit(table_from_cells(cells, "swapped", 41, 201))
-    assert report.columns == {"sensitivity": "specificity", "specificity": "sensitivity", "accuracy": "accuracy"}
+    report = audit(table_from_cells(cells, "misnamed", 41, 201))
+    assert report.columns == {"sensitivity": "sensitivity", "precision": "specificity", "accuracy": "accuracy"}
     assert all(verdict.status == POSSIBLE for verdict in report.verdicts)
     assert not report.clean
 

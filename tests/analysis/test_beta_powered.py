@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from cxrlib.analysis.beta import experiment, powered
+from cxrlib.analysis.beta import powered, rules
 from cxrlib.config import RunConfig, checked
 from cxrlib.evaluation.intervals import Bootstrap, interval_of, weighted_rates
 from cxrlib.evaluation.metrics import summary
@@ -179,9 +179,9 @@ def test_runs_that_share_images_are_not_counted_as_independent():
 
 
 def test_scores_of_records_name_the_loss():
-    table = experiment.scores_of([make_run(None, 0, 0), make_run(4.0, 0, 0), make_run(None, 0, 0, loss="focal")])
-    assert list(table.columns) == list(experiment.COLUMNS)
+    table = rules.scores_of([make_run(None, 0, 0), make_run(4.0, 0, 0), make_run(None, 0, 0, loss="focal")])
+    assert list(table.columns) == list(rules.COLUMNS)
     assert table.groupby("method")["weight"].first().to_dict() == pytest.approx(
         {"plain CE": 1.0, "β = 4": 4.0, "focal": np.nan}, nan_ok=True
     )
-    assert experiment.scores_of([]).empty
+    assert rules.scores_of([]).empty

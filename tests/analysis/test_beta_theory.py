@@ -20,7 +20,6 @@ from cxrlib.analysis.beta.theory import (
     separable_sample,
     separable_table,
 )
-from cxrlib.errors import ParameterError
 from cxrlib.losses.weighted import weighted_cross_entropy
 
 
@@ -115,10 +114,3 @@ def test_the_separable_sample_has_the_gap_it_names():
     x, labels = separable_sample(size=100, gap=0.8, prevalence=0.2, seed=4)
     assert labels.sum() == 20
     assert (x[labels == 0].max(), x[labels == 1].min()) == pytest.approx((-0.4, 0.4))
-
-
-def test_separable_data_need_a_ridge():
-    x, labels = separable_sample()
-    for truth in (labels, np.zeros_like(labels)):
-        with pytest.raises(ParameterError, match="ridge"):
-            fit_logistic(x, truth, 0.75)

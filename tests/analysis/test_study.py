@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.analysis import claims, effects, pilot, related, released, single_run, table_2
-from cxrlib.analysis.pairs import match, matched_pairs, repeated, value
+from cxrlib.analysis import claims, effects, related, released, single_run, table_2
+from cxrlib.analysis.pairs import METRICS, match, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, estimate, interval, listed, percent, signed
 from cxrlib.paper.tables import BASELINES, TABLE_2
 from cxrlib.protocols import PROTOCOLS
@@ -131,7 +131,7 @@ def test_what_the_released_loss_does_is_a_table_of_who_learned_and_a_difference_
     factors = released.factor_differences(records)
     assert set(factors["factor"]) == {"everything the released code does"}
     assert "difference of differences" in released.answer(factors, effect, learned)
-    assert len(released.factor_table(factors, records)) == len(released.METRICS)
+    assert len(released.factor_table(factors, records)) == len(METRICS)
 
 
 def test_the_linear_loss_learns_exponentially_slowly_and_its_slopes_are_exact():
@@ -155,16 +155,18 @@ def test_one_run_is_set_beside_the_papers_row_where_it_has_one():
 def test_the_pilot_shows_who_learned_beside_the_priors_entropy():
     dead = make_record(strength=0.0, model="resnet50", head="released", beta=None)
     alive = make_record(model="resnet50", head="native", beta=None)
-    table = pilot.pilot_table([dead, alive]).set_index("head")
+    table = effects.pilot_table([dead, alive]).set_index("head")
     assert table.loc["released", "learned"] == "0 of 1" and table.loc["own classifier", "learned"] == "1 of 1"
     assert table.loc["released", "positions"] == "2 x 2" and table.loc["released", "prior's entropy"] == pytest.approx(
         0.6365, abs=1e-3
     )
-    assert "nothing at all is learned by ResNet-50 from random weights at 64 px" in pilot.head_sentence([dead, alive])
+    assert "nothing at all is learned by ResNet-50 from random weights at 64 px" in effects.head_sentence([dead, alive])
 
 
 def test_related_systems_stand_in_one_table_and_say_what_was_not_run(records):
-    svm = pd.DataFrame([{f"{m}{end}": 0.5 for m in related.METRICS for end in ("", "_low", "_high")}])
+    svm = pd.DataFrame([{f"{m}{end}": 0.5 for m in related.METRICS for end in ("", "_low", "_high")}]).assign(
+        train=1, test=1
+    )
     table = related.related_table(svm, records).set_index("system")
     assert table.loc["the network itself, for comparison", "runs"] == 2
     assert "(not run)" in table.loc["Apostolopoulos et al. [11]", "here"]

@@ -1,18 +1,18 @@
 """The check of a collection: each planted problem is found, a clean folder yields none, and the reader's errors."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.analysis.new_data.example import PLANTED, PROBLEMS, write_example
+from cxrlib.analysis.new_data.example import PROBLEMS, write_example
 from cxrlib.cli.main import main
-from cxrlib.data.check import CheckReport, check
+from cxrlib.data.check import CheckReport, association, check
 from cxrlib.data.readers import own, read_data
-from cxrlib.data.verdicts import association
-from cxrlib.errors import DataError, ParameterError
+from cxrlib.errors import DataError
 
 FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images)
     "duplicate across splits": {"exact duplicates": ("warning", 2), "leakage": ("error", 2)},
@@ -26,12 +26,11 @@ FOUND = {  # problem: (checks that must not be OK, worst verdict of each, images
     "repeated row": {"repeated rows": ("warning", 1)},
     "unlabelled image": {"labels": ("warning", 1)},
     "label follows site": {"shortcuts": ("warning", 40)},
-    "no patients": {"patients": ("error", 40)},
 }
 
 
 def findings(report: CheckReport) -> dict[str, tuple[str, int]]:
-    return {v.check: (v.verdict, v.count) for v in report.verdicts if v.verdict != "OK"}
+    return {name: (v.verdict, v.count) for name, v in report.verdicts.items() if v.verdict != "OK"}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +52,15 @@ def test_each_planted_problem_is_found_and_nothing_else(problem: str, tmp_path: 
     assert findings(report) == FOUND[problem]
 
 
+def test_a_folder_without_patients_is_an_error(clean: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(clean, tmp_path / "own")
+    pd.read_csv(folder / "images.csv").drop(columns="patient").to_csv(folder / "images.csv", index=False)
+    assert findings(check(own.read(folder))) == {"patients": ("error", 40)}
+
+
 def test_the_images_behind_a_finding_are_named(tmp_path: Path) -> None:
-    report = check(own.read(write_example(tmp_path / "own", PLANTED)))
-    rows = report.by_name
+    report = check(own.read(write_example(tmp_path / "own", PROBLEMS)))
+    rows = report.verdicts
     assert set(rows["unreadable images"].rows["reason"]) == {"truncated file", "constant image"}
     assert set(rows["contradictory labels"].rows["image_id"]) == {"own/images/002.png", "own/images/disputed.png"}
     assert "own/images/copy.png" in set(rows["leakage"].rows["image_id"])
@@ -146,5 +151,3 @@ def test_published_layouts_are_recognised(tmp_path: Path) -> None:
     collection = read_data(layout)
     assert (collection.name, len(collection.images)) == ("covidx_ray_5k", len(images))
     assert set(findings(check(collection))) == {"patients", "shortcuts"}, "its sources tell the label"
-    with pytest.raises(ParameterError, match="unknown layout"):
-        read_data(layout, layout="dicom")

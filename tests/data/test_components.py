@@ -10,8 +10,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from cxrlib.analysis.datasets import distance_distribution
-from cxrlib.data.editions import LINKS, link, load_edition, picture
+from cxrlib.data.editions import LINKS, link, load_edition
 from cxrlib.images import hashing
+from cxrlib.images.decoding import read_raw
 from cxrlib.images.hashing import BITS, near_pairs, pack, perceptual_hashes
 
 ROWS = st.lists(st.tuples(*[st.sampled_from([None, "a", "b", "c", "d"])] * 3), min_size=1, max_size=25)
@@ -80,16 +81,16 @@ def test_a_picture_is_recognised_in_another_size_format_and_brightness(radiograp
     assert link(radiographs.assign(path="phantom:0"))["component"].nunique() == 11  # generated images have no hash
 
 
-def test_hashes_are_computed_once_and_a_changed_file_again(radiographs):
-    first = perceptual_hashes(radiographs, picture)
+def test_hashes_are_computed_once_and_a_changed_file_again(radiographs, monkeypatch):
+    first = perceptual_hashes(radiographs)
     assert list(first["image_id"]) == list(radiographs["image_id"][:10])  # the broken file has none
-    hashed: list[str] = []
-    read = lambda path: hashed.append(path) or picture(path)  # noqa: E731
-    pd.testing.assert_frame_equal(perceptual_hashes(radiographs, read), first)
-    assert hashed == []
+    read: list[str] = []
+    monkeypatch.setattr(hashing, "read_raw", lambda path: read.append(path) or read_raw(path))
+    pd.testing.assert_frame_equal(perceptual_hashes(radiographs), first)
+    assert read == []
     Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(radiographs["path"][3])
-    assert not perceptual_hashes(radiographs, read)["hash"].equals(first["hash"])
-    assert hashed == [radiographs["path"][3]]
+    assert not perceptual_hashes(radiographs)["hash"].equals(first["hash"])
+    assert read == [radiographs["path"][3]]
 
 
 def test_near_pairs_are_those_of_a_direct_count(monkeypatch):
@@ -110,7 +111,7 @@ def test_distribution_counts_every_pair_once_and_under_its_kind(radiographs):
     table = distance_distribution(radiographs)
     pairs = table.groupby("kind")["pairs"].sum()
     assert pairs.to_dict() == {"linked by the publisher": 1, "same patient": 2, "unlinked": 10 * 9 // 2 - 3}
-    hashes = perceptual_hashes(radiographs, picture).set_index("image_id")["hash"]
+    hashes = perceptual_hashes(radiographs).set_index("image_id")["hash"]
     bits = np.unpackbits(pack(hashes[["0.png", "8.jpg"]]), axis=1)
     linked = table[(table["kind"] == "linked by the publisher") & (table["pairs"] == 1)]
     assert linked["distance"].tolist() == [(bits[0] != bits[1]).sum()]

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cxrlib.data import manifests
 from cxrlib.data.readers import read_collection
-from cxrlib.data.readers.covid_chestxray import NO_LICENCE, read_metadata, released_filter
+from cxrlib.data.readers.covid_chestxray import NO_LICENCE, released_filter
 from cxrlib.errors import DataError
 from cxrlib.paper import tables as paper
 
@@ -21,21 +22,16 @@ ROWS = [  # patient, age, finding, view, modality, folder, file, licence
     ("7", "", "COVID-19", "PA", "X-ray", "images", "gone.png", ""),
     ("8", "", "SARS", "PA", "X-ray", "images", "d.jpeg", ""),
 ]
-HEADERS = {
-    "March 2020": "Patientid,age,finding,view,modality,filename, url,license,clinical notes,",
-    "April 2020": "patientid,age,finding,view,modality,folder,filename,url,license,clinical_notes",
-    "first": "Patientid,age,finding,view,filename,doi, url,license,notes",
-}
+HEADER = "patientid,age,finding,view,modality,folder,filename,url,license,clinical_notes"
 
 
-def lay(root: Path, header: str = HEADERS["April 2020"], rows: list[tuple[str, ...]] = ROWS) -> Path:
+def lay(root: Path, rows: list[tuple[str, ...]] = ROWS) -> Path:
     """The folder as its publisher lays it, with one more file than the table names."""
-    columns = [name.strip().lower() for name in header.split(",")]
     fields = ("patientid", "age", "finding", "view", "modality", "folder", "filename", "license")
-    lines = [header]
+    lines = [HEADER]
     for row in rows:
         value = dict(zip(fields, row, strict=True))
-        lines.append(",".join(f'"{value.get(name, "")}"' for name in columns))
+        lines.append(",".join(f'"{value.get(name, "")}"' for name in HEADER.split(",")))
     root.mkdir(exist_ok=True)
     (root / "metadata.csv").write_text("\n".join(lines) + "\n")
     for _, _, _, _, _, folder, name, _ in rows:
@@ -72,14 +68,6 @@ def test_a_file_is_repeated_only_if_its_first_row_was_kept(tmp_path: Path) -> No
     assert collection.images["image_id"].str.endswith("f.png").sum() == 1
 
 
-@pytest.mark.parametrize("state", HEADERS)
-def test_older_headers_give_the_same_images(tmp_path: Path, state: str) -> None:
-    rows = [row for row in ROWS if row[5] == "images"]
-    today = read_collection(NAME, lay(tmp_path / "today", rows=rows)).images
-    older = read_collection(NAME, lay(tmp_path / "older", HEADERS[state], rows)).images
-    assert older.drop(columns="path").equals(today.drop(columns="path"))
-
-
 def test_later_names_of_findings_are_read(tmp_path: Path) -> None:
     rows = [(*row[:2], row[2].replace("COVID-19", "Pneumonia/Viral/COVID-19"), *row[3:]) for row in ROWS]
     labels = read_collection(NAME, lay(tmp_path, rows=rows)).images["label"].tolist()
@@ -94,21 +82,18 @@ def test_an_unknown_header_is_refused(tmp_path: Path, column: str) -> None:
         read_collection(NAME, tmp_path)
 
 
-def test_an_empty_class_or_a_missing_table_is_refused(tmp_path: Path) -> None:
-    lay(tmp_path, rows=ROWS[:2])
-    with pytest.raises(DataError, match="no usable image of class non-COVID"):
-        read_collection(NAME, tmp_path)
-    (tmp_path / "metadata.csv").unlink()
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no .*metadata\.csv"):
         read_collection(NAME, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "", "a/../../b.png"])
-def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_out_of_the_folder_is_never_read(tmp_path: Path, name: str) -> None:
     table = lay(tmp_path) / "metadata.csv"
     table.write_text(table.read_text().replace('"a.jpg"', f'"{name}"'))
-    with pytest.raises(DataError, match=r"row 2 of metadata\.csv names no file inside"):
-        read_collection(NAME, tmp_path)
+    (tmp_path / "secret.png").write_bytes(b"image")
+    paths = read_collection(NAME, tmp_path).images["path"].map(Path)
+    assert len(paths) == 3 and all(path.resolve().parent == tmp_path / "images" for path in paths)
 
 
 def test_table_1_from_the_packages_own_copy_of_the_metadata() -> None:
@@ -126,27 +111,10 @@ def test_table_1_from_the_packages_own_copy_of_the_metadata() -> None:
 
 
 @pytest.mark.real_data
-def test_all_five_real_states_are_read(real_data: Path) -> None:
-    tables = sorted((real_data / "cxr-open" / "metadata" / "ieee8023").glob("metadata_*.csv"))
-    found = {}
-    for path in tables:
-        table = read_metadata(path)
-        counts = released_filter(table)["label"].value_counts()
-        found[path.name[9:19]] = (len(table), counts["covid"], counts["non_covid"], (table["modality"] == "CT").sum())
-    assert found == {
-        "2020-03-24": (158, 133, 2, 23),
-        "2020-04-19": (345, 260, 3, 44),
-        "2020-06-06": (750, 517, 23, 84),
-        "2020-06-22": (751, 517, 23, 84),
-        "2020-07-07": (758, 512, 17, 84),
-    }
-
-
-@pytest.mark.real_data
 def test_the_packages_copy_of_the_metadata_is_the_real_one(real_data: Path) -> None:
+    path = next((real_data / "cxr-open" / "metadata" / "ieee8023").glob("metadata_2020-07-07*.csv"))
     ours = manifests.covid_chestxray()
-    real = read_metadata(next((real_data / "cxr-open" / "metadata" / "ieee8023").glob("metadata_2020-07-07*.csv")))
-    assert ours.equals(real[list(ours)])
+    assert ours.equals(pd.read_csv(path, dtype=str, keep_default_na=False)[list(ours)])
 
 
 @pytest.mark.real_data

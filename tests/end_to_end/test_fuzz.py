@@ -164,7 +164,7 @@ def image_cases() -> Iterator[tuple[str, Case]]:
                 write_folder(folder, b"file,label\nimages/0.png,covid\nimages/1.png,normal\n", files)
             ).images
             store = open_store(images, 32)
-            assert len(store) + len(store.quarantined) == 2, "an image went missing"
+            assert len(store.table) + len(store.quarantined) == 2, "an image went missing"
             assert store.quarantined["reason"].str.len().ge(3).all()
 
         return case

@@ -5,7 +5,6 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cxrlib.analysis.beta import theory
 from cxrlib.figures import wce
@@ -18,16 +17,15 @@ def _close_figures():
     plt.close("all")
 
 
-def test_gradients_of_equation_4_by_hand():
-    curves = wce.beta_curves(betas=(0.5, 3.0), points=21)
+def test_equation_4_and_its_gradient_by_hand():
+    curves = wce.beta_curves()
     p, beta, positive = curves["probability"], curves["beta"], curves["label"] == 1
-    np.testing.assert_allclose(curves["gradient_p"], np.where(positive, -beta / p, 1 / (1 - p)), rtol=1e-9)
     np.testing.assert_allclose(curves["gradient"], np.where(positive, beta * (p - 1), p), rtol=1e-9)
     np.testing.assert_allclose(curves["value"], np.where(positive, -beta * np.log(p), -np.log1p(-p)), rtol=1e-9)
 
 
 def test_the_unweighted_losses_by_hand():
-    curves = wce.equation_curves(points=17)
+    curves = wce.equation_curves()
     p = curves["probability"]
     expected = {
         "MSE, Eq. (1)": ((1 - p) ** 2 / 2, -((1 - p) ** 2) * p),
@@ -67,18 +65,16 @@ def test_the_printed_effect_pairs_rows_that_differ_in_beta_alone():
 
 
 def test_the_figures_draw_every_beta():
-    betas = (0.5, 1.0, 2.0)
     x, labels = theory.separable_sample(size=60)
-    table = theory.overlapping_table(betas=betas, size=200)
-    figures = [
-        wce.plot_equation_curves(wce.equation_curves(points=5)),
-        wce.plot_beta_curves(wce.beta_curves(betas, points=5)),
+    table = theory.overlapping_table(betas=(0.5, 1.0, 2.0), size=200)
+    equations, curves, overlapping, separable = (
+        wce.plot_equation_curves(wce.equation_curves()),
+        wce.plot_beta_curves(wce.beta_curves()),
         wce.plot_overlapping(table),
-        wce.plot_separable(wce.separable_curves(x, labels, betas), x, labels),
-    ]
-    assert all(isinstance(figure, Figure) for figure in figures)
-    assert [len(axis.lines) for axis in figures[1].axes] == [3] * 4
-    assert len(figures[2].axes[0].lines) == 2 + len(betas)
-    legend = figures[3].axes[0].get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["0.5", "1", "2"]
+        wce.plot_separable(wce.separable_curves(x, labels), x, labels),
+    )
+    assert {text.get_text() for text in equations.axes[0].get_legend().get_texts()} == set(wce.EQUATIONS)
+    assert len(overlapping.axes[0].lines) == 2 + len(table)
+    for figure in (curves, separable):
+        texts = figure.axes[0].get_legend().get_texts()
+        assert [text.get_text() for text in texts] == ["0.25", "0.5", "0.75", "1", "2", "4"]

@@ -141,10 +141,3 @@ def test_storage_counts_bytes() -> None:
     table = preprocessing.storage_table(32, 5)
     assert table["MiB an image"].tolist() == [1.5, 1 / 1024]
     assert table["GiB in all"].iloc[1] * 2**30 == 5 * 32 * 32
-
-
-def test_speed_is_relative_to_decoding_and_leaves_the_cache_alone(whole: Any, tmp_path: Path) -> None:
-    before = sorted((tmp_path / "cache").rglob("*"))
-    table = preprocessing.relative_speed(whole.images, 32)
-    assert table["relative_speed"].iloc[0] == 1 and (table["relative_speed"] > 0).all()
-    assert sorted((tmp_path / "cache").rglob("*")) == before

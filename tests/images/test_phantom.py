@@ -60,26 +60,18 @@ def test_the_default_edition_mimics_table_1():
 def test_the_scale_variable_makes_fewer(monkeypatch):
     monkeypatch.setenv("CXR_PHANTOM_SCALE", "0.05")
     assert len(images(default_spec())) == pytest.approx(0.05 * 9329, abs=40)
-    monkeypatch.setenv("CXR_PHANTOM_SCALE", "small")
-    with pytest.raises(ParameterError, match="is not a number"):
-        default_spec()
+    for wrong in ("small", "0", "nan", "11"):
+        monkeypatch.setenv("CXR_PHANTOM_SCALE", wrong)
+        with pytest.raises(ParameterError, match="is not a number from"):
+            default_spec()
 
 
-@pytest.mark.parametrize("bad", [{"seed": -1}, {"confounding": 1.1}, {"confounding": -0.1}, {"scale": 0.0}])
-def test_a_spec_out_of_range_is_refused(bad):
-    with pytest.raises(ParameterError, match="not allowed"):
-        PhantomSpec(**bad)
-
-
-@pytest.mark.parametrize("path", ["phantom:v2", "phantom:v2,seed=0,confounding=0.5:gout:1:1", "images/a.png"])
-def test_a_text_that_names_no_phantom_is_refused(path):
-    with pytest.raises(DataError, match="does not name a phantom"):
+@pytest.mark.parametrize(
+    "path", ["phantom:v3", "phantom:v3,seed=0,confounding=0.5:gout:1:1", "phantom:v2,seed=0,confounding=0:covid:1:1"]
+)
+def test_a_text_that_names_no_phantom_of_this_version_is_refused(path):
+    with pytest.raises(DataError, match="names no phantom of this generator"):
         render([path], 32)
-
-
-def test_another_version_of_the_generator_is_refused():
-    with pytest.raises(DataError, match=r"version 99\d"):
-        render([PhantomSpec().path("covid", 1, 1).replace("phantom:v", "phantom:v99")], 32)
 
 
 def test_an_image_depends_on_its_path_and_the_size_alone():

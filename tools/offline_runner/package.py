@@ -13,7 +13,7 @@ from typing import Any
 
 from cxrlib.cli.options import add_selection
 from cxrlib.data.editions import COLLECTIONS, Edition
-from cxrlib.data.masks import MASK_FOLDERS
+from cxrlib.data.masks import MASK_FOLDER
 from cxrlib.data.readers import locate
 from cxrlib.data.readers.base import IMAGE_SUFFIXES
 from cxrlib.errors import CxrError, DataError, WeightsError
@@ -137,7 +137,7 @@ def _data_files(edition: Edition) -> Iterator[tuple[str, Path]]:
         root = locate(name) if edition.name != "phantom" else None
         if root is None:
             continue
-        masks = [root / folder for folder in MASK_FOLDERS.get(name, ())]
+        masks = [root / MASK_FOLDER[name]] if name in MASK_FOLDER else []
         for path in sorted(root.rglob("*")):
             beside = path.suffix.lower() not in IMAGE_SUFFIXES or path.parent in masks
             if path.is_file() and (beside or str(path.absolute()) in used):

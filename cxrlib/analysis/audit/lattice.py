@@ -1,11 +1,10 @@
 """What a printed row says of its confusion matrix, exactly: lattice points (TP, TN) inside the strip of every figure.
 
-With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and one printed as x says
-low <= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
+With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and its figure says low
+<= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
 interval of TN. So a row is settled by an intersection of intervals over TP = 0..P, in integer arithmetic, without a
-tolerance. For proportions this is the granularity test of Brown and Heathers (2017) for means; several figures of one row
-sharpen it to a joint test. The same arithmetic over many sizes finds the test sets that would explain a row that its
-stated one cannot. Quantities that are not of this kind (AUROC, MCC, kappa) are not checked.
+tolerance: for one proportion the granularity test of Brown and Heathers (2017), for several figures a joint test. What
+is not of this kind (AUROC, MCC, kappa) is not checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +33,7 @@ Linear = tuple[Any, Any, Any]
 class Quantity:
     """One quantity of a confusion matrix, and under which headers beside its name and title it is found.
 
-    fraction: numerator and denominator for P and N. kind: "proportion" (of a count the test set fixes), "rate" or "count".
+    fraction: numerator and denominator for P and N. kind: "proportion" (of a count that is given), "rate" or "count".
     """
 
     title: str
@@ -47,8 +46,8 @@ class Quantity:
         """The quantity at broadcastable TP and TN, float64; NaN where its denominator is 0."""
         t, u = np.asarray(tp, np.float64), np.asarray(tn, np.float64)
         (a, b, c), (d, e, f) = self.fraction(positives, negatives)
-        above, below = np.broadcast_arrays(a * t + b * u + c, d * t + e * u + f)
-        return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)[()]
+        below = d * t + e * u + f
+        return (a * t + b * u + c) / np.where(below == 0, np.nan, below)
 
     def whole(self, positives: int, negatives: int) -> int:
         """The number of images that a proportion is a share of."""
@@ -184,48 +183,46 @@ def implied(found: Ints, quantity: str, row: Row) -> tuple[float, float]:
 
     Each quantity is monotone in TN for a given TP, so the ends of the ranges suffice.
     """
-    ends = QUANTITIES[quantity].value(found[:, :1], found[:, 1:], row.positives, row.negatives)
-    defined = ends[np.isfinite(ends)]
-    return (float(defined.min()), float(defined.max())) if defined.size else (float("nan"), float("nan"))
+    ends = pd.Series(QUANTITIES[quantity].value(found[:, :1], found[:, 1:], row.positives, row.negatives).ravel())
+    return float(ends.min()), float(ends.max())
 
 
 def search_sizes(row: Row, columns: Mapping[str, str], loose: bool = False) -> pd.DataFrame:
     """Every test set within bounds whose size allows the row's figures in `columns`, nearest to the stated one first.
 
-    The bounds are from 1 to four times the stated positives and from half to twice the negatives, or less where that is too
-    much to try. Columns: positives, negatives, matrices (how many fit), tp, tn (of one of them), distance (images added or
-    removed, both classes summed); `attrs["bounds"]` says in words what was tried. Raises ParameterError for a search beyond
-    `LARGEST_SEARCH`.
+    Tried are 1 to four times the stated positives and half to twice the negatives, or less where that is too much, as
+    `attrs["bounds"]` says in words; ParameterError beyond `LARGEST_SEARCH`. Columns: positives, negatives, matrices (how
+    many fit), tp, tn (of one of them), distance (images added or removed, both classes summed).
     """
     p, n = row.positives, row.negatives
-    narrow, around = (max(1, p // 2), 2 * p), (max(1, n // 2), 2 * n)
     figures = [(columns[h], figure.bounds(loose)) for h, figure in row.figures.items() if h in columns]
-    for (p_low, p_high), (n_low, n_high) in (((1, 4 * p), around), (narrow, around), (narrow, (n, n))):
-        sizes, others = (np.arange(low, high + 1, dtype=np.int64) for low, high in ((p_low, p_high), (n_low, n_high)))
-        first, last = np.zeros_like(sizes), sizes
-        for name, (low, high, _, _, unit) in figures:
-            if name == "sensitivity":  # leaves few TP to try
-                first, last = np.maximum(first, -(-low * sizes // unit)), np.minimum(last, high * sizes // unit)
-        width = np.maximum(last - first + 1, 0)
-        if int(width.sum()) * others.size <= LARGEST_SEARCH:
+    figures.sort(key=lambda figure: figure[0] != "sensitivity")  # which leaves few TP to try, so it goes first
+    name, (low, high, _, _, unit) = figures[0]
+    share = min(1.0, (high - low) / unit) if name == "sensitivity" else 1.0
+    narrow, around = range(max(1, p // 2), 2 * p + 1), range(max(1, n // 2), 2 * n + 1)
+    for sizes, others in ((range(1, 4 * p + 1), around), (narrow, around), (narrow, range(n, n + 1))):
+        if sum(share * size + 1 for size in sizes) * len(others) <= LARGEST_SEARCH:
             break
     else:
         raise ParameterError("this search over sizes is too large: there are too many positives and negatives to try.")
-    tp = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - first, width)
-    pairs = np.stack([np.repeat(sizes, width), tp], axis=1)
-    found = [np.empty((0, 5), np.int64)]
-    for block in np.array_split(pairs, len(pairs) * others.size // (1 << 18) + 1):
-        start, end = np.zeros((len(block), others.size), np.int64), np.broadcast_to(others, (len(block), others.size))
-        for name, bounds in figures if len(block) else ():
-            one_start, one_end = strip(QUANTITIES[name], bounds, block[:, :1], others, block[:, 1:])
-            start, end = np.maximum(start, one_start), np.minimum(end, one_end)
-        at, place = np.nonzero(start <= end)
-        found.append(np.column_stack([block[at], others[place], start[at, place], end[at, place]]))
-    frame = pd.DataFrame(np.concatenate(found), columns=["positives", "tp", "negatives", "tn", "last"])
-    frame["matrices"] = frame["last"] - frame["tn"] + 1
+    negatives, found = np.array(others), []
+    for positives in sizes:
+        tp = np.arange(positives + 1)[:, None]
+        first, last = np.zeros((len(tp), 1), np.int64), negatives[None]
+        for name, bounds in figures:
+            one_first, one_last = strip(QUANTITIES[name], bounds, positives, negatives, tp)
+            first, last = np.maximum(first, one_first), np.minimum(last, one_last)
+            some = (first <= last).any(axis=1)
+            tp, first, last = tp[some], first[some], last[some]
+        at, place = np.nonzero(first <= last)
+        first, last = (np.broadcast_to(end, (len(tp), negatives.size))[at, place] for end in (first, last))
+        found.append(
+            np.column_stack([np.full(len(at), positives), negatives[place], last - first + 1, tp[at, 0], first])
+        )
+    frame = pd.DataFrame(np.concatenate(found), columns=["positives", "negatives", "matrices", "tp", "tn"])
     how = {"matrices": "sum", "tp": "first", "tn": "first"}
     frame = frame.groupby(["positives", "negatives"], as_index=False).agg(how)
     frame["distance"] = (frame["positives"] - p).abs() + (frame["negatives"] - n).abs()
     frame = frame.sort_values(["distance", "positives", "negatives"], ignore_index=True)
-    frame.attrs["bounds"] = f"{p_low:,} to {p_high:,} positives and {n_low:,} to {n_high:,} negatives"
+    frame.attrs["bounds"] = f"{sizes[0]:,} to {sizes[-1]:,} positives and {others[0]:,} to {others[-1]:,} negatives"
     return frame

@@ -35,7 +35,7 @@ class Report:
 
     table: Table
     columns: Mapping[str, str]  # what each column was found to hold
-    renamed: list[rules.Renamed]
+    renamed: rules.Renamed | None
     verdicts: list[rules.Verdict]
     searches: dict[int, tuple[pd.DataFrame, pd.DataFrame]]  # by row: digits rounded, and rounded or cut off
     gain: rules.GainAudit | None
@@ -56,11 +56,8 @@ class Report:
         first += [f"{last} only if digits were cut off or means taken of rounded figures"] * bool(last)
         first += [f"{impossible} cannot be true"] * bool(impossible)
         first += [f"{sentences.count(empty, 'more row')} with no figure to check"] * bool(empty)
-        second = [
-            f"the column {r.column} holds {QUANTITIES[r.found].title}, which fits {r.fits_found} of {r.rows} rows where its own "
-            f"definition fits {r.fits_stated or 'none'}"
-            for r in self.renamed
-        ] + [str(self.gain)] * bool(self.gain)
+        second = [self.renamed.short] if self.renamed else []
+        second += [str(self.gain)] if self.gain else []
         text = "; ".join(second) or "every checked column can hold what its header says"
         return f"In {self.table.name} {sentences.listed(first)}. {text[0].upper()}{text[1:]}."
 
@@ -103,8 +100,9 @@ class Report:
 
 
 def audit(table: Table) -> Report:
-    """Audit a table: definitions of columns, each row's figures, test-set sizes of impossible rows, gains, equal rows."""
-    columns, renamed = rules.rename_columns(table)
+    """Audit a table: definitions of columns, each row's figures, other sizes for impossible rows, gains, equal rows."""
+    renamed = rules.find_renamed(table)
+    columns = {**table.columns, renamed.column: renamed.found} if renamed else table.columns
     verdicts = [rules.judge(row, columns) for row in table.rows]
     report = Report(table, columns, renamed, verdicts, {}, rules.audit_gain(table))
     for row in (verdict.row for verdict in verdicts if verdict.status == IMPOSSIBLE and len(verdict.row.figures) > 1):
@@ -116,8 +114,8 @@ def audit(table: Table) -> Report:
 
 def _findings(report: Report) -> Iterator[Finding]:
     table, gain = report.table, report.gain
-    for column in report.renamed:
-        yield Finding(IMPOSSIBLE, "definition", (), (column.column,), str(column))
+    if report.renamed:
+        yield Finding(IMPOSSIBLE, "definition", (), (report.renamed.column,), str(report.renamed))
     for verdict in report.verdicts:
         number, status, text = verdict.row.number, verdict.status, rules.explain(verdict, report.columns)
         if number in report.searches:
@@ -130,9 +128,9 @@ def _findings(report: Report) -> Iterator[Finding]:
     if gain is not None:
         yield Finding(NOTE, "gain formula", (), (gain.column,), f"Column {gain}.")
         for line in gain.rows[~gain.rows["fits"]].itertuples():
-            missing = pd.isna(line.printed)
+            missing, said = pd.isna(line.printed), f"Row {line.row} ({line.label}) prints"
             own, low, high, printed = (f"{100 * v:+.2f} %" for v in (line.computed, line.low, line.high, line.printed))
-            said = f"Row {line.row} ({line.label}) prints {'no gain; its' if missing else f'{gain.column} {printed}, but its own'}"
+            said += " no gain; its" if missing else f" {gain.column} {printed}, but its own"
             text = f"{said} figures give {own} (between {low} and {high} for any rounding)."
             yield Finding(NOTE if missing else IMPOSSIBLE, "gain", (line.row,), (gain.column,), text)
     elif table.gain:

@@ -4,9 +4,9 @@ For one row: is each figure reachable, do all of them belong to one matrix, and 
 what does a column hold, and what is a gain measured against?
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from fractions import Fraction
 from itertools import combinations, product
 
 import pandas as pd
@@ -98,7 +98,7 @@ def explain_sizes(rounded: pd.DataFrame, loose: pd.DataFrame) -> str:
 
 
 def _smallest(row: Row, near: Mapping[str, Range], instead: Mapping[str, Range]) -> Choices:
-    """The smallest sets of figures, all of one size, that make a row possible if read as `instead` says, or left out."""
+    """The smallest sets of figures, all of one size, that make a row possible if read as in `instead`, or left out."""
     for size in range(1, max(2, len(near))):
         found = {}
         for chosen in combinations(near, size):
@@ -148,8 +148,7 @@ def _counts(row: Row, found: Ints, text: str) -> str:
 class Renamed:
     """A column that does not hold what its header says, and what it holds instead.
 
-    fits_stated, fits_found: rows (of `rows`) that are possible under either reading, digits rounded or cut off;
-    alternatives: other renamings that make as many rows possible.
+    fits_stated, fits_found: rows (of `rows`) that are possible under either reading, digits rounded or cut off.
     """
 
     column: str
@@ -158,65 +157,46 @@ class Renamed:
     rows: int
     fits_stated: int
     fits_found: int
-    alternatives: tuple[str, ...]
 
     def __str__(self) -> str:
         old, new = QUANTITIES[self.stated], QUANTITIES[self.found]
-        also = "".join(f", as many as with {way}" for way in self.alternatives)
         return (
             f"Column {self.column} does not hold {old.title}, {old.formula}: read so, {self.fits_stated or 'none'} of "
-            f"{self.rows} rows can be true. Read as {new.title}, {new.formula}, {self.fits_found} can{also}."
+            f"{self.rows} rows can be true. Read as {new.title}, {new.formula}, {self.fits_found} can."
         )
 
+    @property
+    def short(self) -> str:
+        """The same for the answer."""
+        fits = f"fits {self.fits_found} of {self.rows} rows where its own definition fits {self.fits_stated or 'none'}"
+        return f"the column {self.column} holds {QUANTITIES[self.found].title}, which {fits}"
 
-def rename_columns(table: Table) -> tuple[dict[str, str], list[Renamed]]:
-    """What each column holds, and the columns that hold something else than their headers say.
 
-    Where fewer than half of the rows are possible under the headers' definitions, every change of one column is tried, then
-    of two. The change that makes the most rows possible is taken if these are at least half; of equally good ones that of the
-    last column, since tables state the elementary rates first. A table that is right has only possible rows: none is renamed.
+def find_renamed(table: Table) -> Renamed | None:
+    """The column that holds another quantity than its header says, or None.
+
+    Sought where fewer than half of the rows are possible as the headers say, so never in a table that is right: the
+    reading of one column, as a quantity that no other holds, that makes the most rows possible, if these are at least
+    half; of equally good ones that of the last column, since tables state the elementary rates first.
     """
-    stated, fits = dict(table.columns), _fits(table)
-    before, rows = fits(stated), len(table.rows)
+    stated, rows = table.columns, len(table.rows)
+    allowed = [(row, strips(row, stated, loose=True)) for row in table.rows]
+
+    def fits(change: Mapping[str, str]) -> int:
+        found = [meet(row, (as_stated | strips(row, change, loose=True)).values()) for row, as_stated in allowed]
+        return sum(len(matrices) > 0 for matrices in found)
+
+    before = fits({})
     if rows < 3 or 2 * before >= rows:  # with fewer rows a column may fit another definition by chance
-        return stated, []
-    for changed in (1, 2):
-        tried = []
-        for chosen in combinations(stated, changed):
-            rest = {header: what for header, what in stated.items() if header not in chosen}
-            if 2 * fits(rest) >= rows:  # else no reading of these columns can help
-                tried += [(fits(rest | new), new) for new in _changes(stated, chosen)]
-        most = max((n for n, _ in tried), default=0)
-        if 2 * most >= rows:
-            best, *others = [change for n, change in reversed(tried) if n == most]
-            also = tuple(" and ".join(f"{c} as {QUANTITIES[q].title}" for c, q in change.items()) for change in others)
-            return stated | best, [Renamed(c, stated[c], q, rows, before, most, also) for c, q in best.items()]
-    return stated, []
-
-
-def _fits(table: Table) -> Callable[[Mapping[str, str]], int]:
-    """A function from a quantity by header to the number of possible rows."""
-
-    @cache
-    def allowed(place: int, header: str, quantity: str) -> Range:
-        return strips(table.rows[place], {header: quantity}, loose=True)[header]
-
-    def fits(columns: Mapping[str, str]) -> int:
-        ranges = [[allowed(i, h, columns[h]) for h in row.figures if h in columns] for i, row in enumerate(table.rows)]
-        return sum(len(meet(row, of_row)) > 0 for row, of_row in zip(table.rows, ranges, strict=True))
-
-    return fits
-
-
-def _changes(columns: Mapping[str, str], chosen: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Every new reading of the chosen columns; no two columns may then hold one quantity."""
-    rest = {what for header, what in columns.items() if header not in chosen}
-    counts = [name for name, quantity in QUANTITIES.items() if quantity.kind == "count"]
-    rates = [name for name in QUANTITIES if name not in counts]
-    for found in product(*(counts if columns[column] in counts else rates for column in chosen)):
-        new = dict(zip(chosen, found, strict=True))
-        if all(what != columns[column] for column, what in new.items()) and len({*found, *rest}) == len(columns):
-            yield new
+        return None
+    tried = [
+        Renamed(header, what, found, rows, before, fits({header: found}))
+        for header, what in stated.items()
+        for found in [name for name in QUANTITIES if name not in stated.values()]
+        if (QUANTITIES[what].kind == "count") == (QUANTITIES[found].kind == "count")
+    ]
+    best = max(reversed(tried), key=lambda renamed: renamed.fits_found, default=None)
+    return best if best is not None and 2 * best.fits_found >= rows else None
 
 
 @dataclass(frozen=True)
@@ -239,9 +219,8 @@ class GainAudit:
 def audit_gain(table: Table) -> GainAudit | None:
     """Find the formula behind the gain column; None without such a column, or if no formula fits half of its rows.
 
-    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every two,
-    over every row without a printed gain (over every row, where each has one). A row fits if its printed gain, rounded to
-    nearest or cut off, is within reach of figures that round to those printed.
+    Tried are the relative change and the difference of every column with figures in all rows, and of the mean of every
+    two, over every row without a printed gain, or over all. A row fits if figures that round to its own reach its gain.
     """
     rows, column = table.rows, table.gain or ""
     printed = sum(column in row.figures for row in rows)
@@ -264,13 +243,15 @@ def audit_gain(table: Table) -> GainAudit | None:
 
 
 def _line(row: Row, reference: Row, headers: tuple[str, ...], kind: str, column: str) -> dict[str, object]:
-    mine, base = (float(sum(r.figures[h].value for h in headers)) / len(headers) for r in (row, reference))
-    reach, slack = (float(sum(r.figures[h].half_unit for h in headers)) / len(headers) for r in (row, reference))
+    """How one row fits a formula: a line of `GainAudit.rows`, in exact fractions until the end."""
+    (mine, base), (reach, slack) = (
+        [sum((getattr(r.figures[h], what) for h in headers), Fraction()) / len(headers) for r in (row, reference)]
+        for what in ("value", "half_unit")
+    )
     ends = ((mine, base), (mine - reach, base + slack), (mine + reach, base - slack))
     computed, low, high = (ours / theirs - 1 if kind == "relative change" else ours - theirs for ours, theirs in ends)
-    printed, fits = float("nan"), False
+    line = {"row": row.number, "label": row.label, "printed": float("nan"), "fits": False}
     if column in row.figures:
         first, last, _, _, unit = row.figures[column].bounds(loose=True)
-        printed, fits = float(row.figures[column].value), first / unit <= high + 1e-12 and low - 1e-12 <= last / unit
-    found = {"row": row.number, "label": row.label, "printed": printed, "computed": computed}
-    return found | {"low": low, "high": high, "fits": fits}
+        line |= {"printed": float(row.figures[column].value), "fits": first <= high * unit and low * unit <= last}
+    return line | {"computed": float(computed), "low": float(low), "high": float(high)}

@@ -37,8 +37,8 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def parse_figure(text: str, unit: str = "rate") -> Figure | None:
-    """A printed figure, or None for a dash or an empty cell; raises DataError for a text that is no number.
+def parse_figure(text: str, unit: str = "rate", where: str = "") -> Figure | None:
+    """A printed figure, or None for a dash or an empty cell; raises DataError, saying `where`, for what is no number.
 
     unit: "rate", "percent" (whether or not the cell says so) or "count" (whole; thousands may be parted by commas or
     blanks). What follows in brackets or after ± is left aside.
@@ -49,11 +49,12 @@ def parse_figure(text: str, unit: str = "rate") -> Figure | None:
     if unit == "count":
         whole = re.sub(r"(?<=\d)[,\s](?=\d{3}(?!\d))", "", plain)
         if not whole.isdecimal():
-            raise DataError(f"'{text}' is no count: print whole numbers and dashes only.")
+            raise DataError(f"{where}'{text}' is no count: print whole numbers and dashes only.")
         return Figure(plain, int(whole), 1)
     match = _NUMBER.fullmatch(_ADDED.sub("", plain))
     if match is None or not (match[2] or match[3]):
-        raise DataError(f"'{text}' is not a figure: print it as 0.975, 97.5 or 97.5 %, and a missing one as a dash.")
+        what = "is not a figure: print it as 0.975, 97.5 or 97.5 %, and a missing one as a dash."
+        raise DataError(f"{where}'{text}' {what}")
     units = int(match[2] + match[3]) * (-1 if match[1] in ("-", "−") else 1)
     return Figure(plain, units, 10 ** len(match[3]) * (100 if unit == "percent" or match[4] else 1))
 
@@ -89,8 +90,7 @@ def read_table(
     """Read a results table from a CSV file, or the paper's own for "paper".
 
     positives, negatives: size of the test set where the table has no such columns; columns: what a header holds, where
-    its own words do not say it (a name of `QUANTITIES`, "gain", "unchecked" or "label"). Raises DataError for an
-    unreadable table, ParameterError for a size below 1 or a column that is not there.
+    its own words do not say it (a name of `QUANTITIES`, "gain", "unchecked", "label"). Raises DataError, ParameterError.
     """
     if str(source) != "paper":
         return table_from_cells(read_cells(Path(source)), Path(source).name, positives, negatives, columns)
@@ -119,13 +119,8 @@ def table_from_cells(
     units = {header: _unit(header, what, cells) for header, what in holds.items() if what not in (LABEL, UNCHECKED)}
     rows = []
     for number, cell in enumerate(cells, 1):
-        figures, where = {}, f"row {number} of {name}"
-        for header, unit in units.items():
-            try:
-                figures[header] = parse_figure(cell[header], unit)
-            except DataError as error:
-                raise DataError(f"{where}, column {header}: {error}") from error
-        sizes: list[int] = []
+        where, sizes = f"row {number} of {name}", list[int]()
+        figures = {h: parse_figure(cell[h], unit, f"{where}, column {h}: ") for h, unit in units.items()}
         for what, size in given.items():
             stated = figures.pop(role.get(what, ""), None)
             size = size if stated is None else stated.units

@@ -1,5 +1,6 @@
 """A trained network of this project on images of any origin. Predictions are written as they are made, so a killed call goes on."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -102,32 +103,30 @@ def predict_images(model: Model, images: pd.DataFrame, out: Path) -> pd.DataFram
     with tqdm(total=len(images), initial=len(done), unit="image", disable=not sys.stderr.isatty()) as bar:
         for start in range(0, len(todo), CHUNK):
             rows = _predict_chunk(model, todo.iloc[start : start + CHUNK], change)
-            rows.to_csv(part, mode="a", header=not part.is_file(), index=False)
+            rows.to_csv(part, mode="a", header=False, index=False)
             bar.update(len(rows))
     rows = _resumed(part).set_index("image_id").loc[images["image_id"]].reset_index()
     lost = rows["reason"] != ""
-    unreadable, read = rows.loc[lost, ["image_id", "reason"]].reset_index(drop=True), rows.loc[~lost, COLUMNS[:3]]
-    for name, table in ((f"{out.name}.unreadable.csv", unreadable), (out.name, read)):
-        if len(table) and len(read):
+    if lost.all():
+        part.unlink()
+        first = "{image_id}: {reason}".format(**rows.iloc[0])
+        raise DataError(f"none of the {len(rows)} images can be read; the first, {first}.")
+    unreadable = rows.loc[lost, ["image_id", "reason"]].reset_index(drop=True)
+    for name, table in ((f"{out.name}.unreadable.csv", unreadable), (out.name, rows.loc[~lost, COLUMNS[:3]])):
+        if len(table):
             with atomic_path(out.with_name(name)) as whole:
                 table.to_csv(whole, index=False)
     part.unlink()
-    if read.empty:
-        first = "{image_id}: {reason}".format(**unreadable.iloc[0])
-        raise DataError(f"none of the {len(rows)} images can be read; the first, {first}.")
     return unreadable
 
 
 def _resumed(part: Path) -> pd.DataFrame:
-    """The whole lines of an interrupted call; a last line that was cut is dropped from the file too."""
+    """The whole lines of an interrupted call, all as text; a last line that was cut leaves the file too."""
     text = part.read_bytes() if part.is_file() else b""
-    whole = text.rpartition(b"\n")
-    if whole[2]:
-        part.write_bytes(whole[0] + whole[1])
-    if not whole[1]:
-        part.unlink(missing_ok=True)
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(part, dtype=str, keep_default_na=False)
+    whole = text[: text.rfind(b"\n") + 1] or f"{','.join(COLUMNS)}\n".encode()
+    if whole != text:
+        part.write_bytes(whole)
+    return pd.read_csv(io.BytesIO(whole), dtype=str, keep_default_na=False)
 
 
 def _predict_chunk(model: Model, rows: pd.DataFrame, change: Callable[[Pixels], Pixels] | None) -> pd.DataFrame:

@@ -170,7 +170,6 @@ def write_report(folder: Path, scored: Sequence[Score], records: Sequence[Record
         for name, table in tables.items():
             table.to_csv(part / name, index=False)
         (part / "metrics.json").write_text(json.dumps({one.name: one.metrics for one in scored}, indent=1) + "\n")
-        (part / MARKER).write_text(json.dumps({"files": [*tables, "metrics.json"]}) + "\n")
 
 
 def locate_predictions(name: str) -> Path:

@@ -1,16 +1,26 @@
-"""What others handed in: `results/submissions/<name>/predictions.csv` beside `card.yml`, scored when the book is built."""
+"""What others handed in: `results/submissions/<name>/predictions.csv` beside `card.yml`, scored when the book is built.
+
+The first two are the study's own: logistic regressions on thumbnails and on a frozen network's features.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cxrlib.analysis.benchmark.score import Score, read_table, score
 from cxrlib.analysis.benchmark.splits import split_table
 from cxrlib.analysis.sentences import count, estimate
+from cxrlib.analysis.shortcuts.probes import histograms, linear_model
 from cxrlib.data.editions import Edition
+from cxrlib.data.samples import Samples
 from cxrlib.errors import CxrError, DataError
+from cxrlib.evaluation.metrics import summary
+from cxrlib.images.decoding import thumbnails
 from cxrlib.paths import results_to_read
 from cxrlib.records.record import Record
 
@@ -71,3 +81,22 @@ def answer(scored: Sequence[Score], records: Sequence[Record]) -> str:
         return f"{first} No recorded network was tested on the same images."
     ahead = sum((record.metrics["within_source"]["value"] or 0) > inside["value"] for record in records)
     return f"{first} {count(ahead, 'network')} of {len(records)} recorded on the same images {'is' if ahead == 1 else 'are'} ahead of it within one source."
+
+
+def coarse_features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Thumbnails of 8 x 8 pixels and a grey-level histogram of 16 bins, [N, 80], of uint8 images [N, S, S].
+
+    No lesion can be seen in them: whatever they tell comes from framing, exposure or build.
+    """
+    return np.hstack([thumbnails(pixels, 8).reshape(len(pixels), -1), histograms(pixels, 16)])
+
+
+def probabilities(train: npt.ArrayLike, labels: npt.ArrayLike, part: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Probability of COVID-19 [M] of features `part` [M, F], by a logistic regression on `train` [N, F] and `labels` [N]."""
+    return np.asarray(linear_model().fit(train, labels).predict_proba(part)[:, 1])
+
+
+def thumbnail_baseline(train: Samples, test: Samples) -> dict[str, Any]:
+    """What a logistic regression on `coarse_features` reaches on the test part; keys as `metrics.summary`."""
+    found = probabilities(coarse_features(train.pixels), train.labels, coarse_features(test.pixels))
+    return summary(test.labels, found, groups=test.table["component"].to_numpy())

@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.analysis.beta.experiment import scores_of
+from cxrlib.analysis.beta.rules import scores_of
 from cxrlib.analysis.beta.theory import moved
-from cxrlib.analysis.pairs import Pair, matched_pairs, repeated, value
+from cxrlib.analysis.pairs import Pair, alike, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, interval, listed, percent, signed
-from cxrlib.config import IDENTITY
 from cxrlib.evaluation.comparison import holm, sign_flip
-from cxrlib.evaluation.intervals import Bootstrap, Floats, Run, interval_of, ratio, weighted_bacc, weighted_rates
+from cxrlib.evaluation.intervals import (
+    Bootstrap,
+    Floats,
+    Run,
+    interval_of,
+    weighted_auroc,
+    weighted_bacc,
+    weighted_rates,
+)
+from cxrlib.evaluation.sources import same_source
 from cxrlib.names import beta_text, name
 from cxrlib.protocols import PROTOCOLS
 from cxrlib.records.record import Record, select
@@ -56,13 +64,9 @@ def powered_records(
     records: Sequence[Record], fixed: Mapping[str, Any] = FIXED, varied: Sequence[str] = VARIED
 ) -> tuple[list[Record], int]:
     """The study's records, alike in all that is not varied, and how many of another precision, size or data are set aside."""
-    groups: dict[Any, list[Record]] = {}
-    for record in select(records, **fixed):
-        if record.config.protocol in PROTOCOLS:
-            rest = tuple(getattr(record.config, field) for field in IDENTITY if field not in varied)
-            groups.setdefault((rest, record.inputs["data"]), []).append(record)
-    best = max(groups.values(), key=len, default=[])
-    return best, sum(map(len, groups.values())) - len(best)
+    groups = alike([r for r in select(records, **fixed) if r.config.protocol in PROTOCOLS], varied)
+    best = max(groups, key=len, default=[])
+    return best, sum(map(len, groups)) - len(best)
 
 
 def study_scores(records: Sequence[Record], losses: bool = False) -> pd.DataFrame:
@@ -70,10 +74,8 @@ def study_scores(records: Sequence[Record], losses: bool = False) -> pd.DataFram
 
     Only runs that every method has; empty where there are fewer than two methods.
     """
-    fixed = {**FIXED, "protocol": "clean"} | ({"beta": None} if losses else {})
-    if losses:
-        del fixed["loss"]
-    found, _ = powered_records(records, fixed, (*VARIED, "loss"))
+    of_losses = {name: value for name, value in FIXED.items() if name != "loss"} | {"beta": None}
+    found, _ = powered_records(select(records, protocol="clean"), of_losses if losses else FIXED, (*VARIED, "loss"))
     scores = scores_of([record for record in found if not record.degenerate])
     runs = scores.groupby("method")[["draw", "seed"]].apply(lambda part: set(map(tuple, part.to_numpy())))
     shared = set.intersection(*runs) if len(runs) > 1 else set()
@@ -92,13 +94,13 @@ def powered(records: Sequence[Record], draws: int = 300) -> Powered:
         for c, record in ((record.config, record) for record in part):
             row = (protocol, beta_text(c.beta), c.draw_seed, c.seed)
             runs += [(*row, metric, value(record, metric), noise[metric]) for metric in METRICS]
-        betas = sorted({record.config.beta for record in part if record.config.beta is not None})
-        compared = [pairs for beta in betas if len(pairs := matched_pairs(part, "beta", beta, None))]
-        tests = _Tests(part, draws) if compared else None
-        for pairs in compared:
+        tests = _Tests(part, draws) if part else None
+        for beta in sorted({record.config.beta for record in part if record.config.beta is not None}):
+            pairs = matched_pairs(part, "beta", beta, None)
             identical += pairs.identical
-            shared = {"protocol": protocol, "beta": beta_text(pairs.treated), "pairs": len(pairs)}
-            effects += [shared | row for row in tests.effects(pairs.treated, pairs.pairs, again)]  # type: ignore[union-attr]
+            if tests and len(pairs):
+                shared = {"protocol": protocol, "beta": beta_text(beta), "pairs": len(pairs)}
+                effects += [shared | row for row in tests.effects(beta, pairs.pairs, again, noise)]
     table = pd.DataFrame(effects, columns=list(EFFECTS))
     table["p_holm"] = table.groupby(["protocol", "metric"])["p"].transform(lambda p: holm(p.tolist()))
     return Powered(pd.DataFrame(runs, columns=list(RUNS)), table, len(found) - len(sound), aside, identical)
@@ -111,19 +113,14 @@ class _Tests:
         self.frames = {record.key: record.test().sort_values("image_id", ignore_index=True) for record in records}
         images = pd.concat([frame[["component", "label"]] for frame in self.frames.values()])
         self.boot = Bootstrap(images["component"], images["label"].to_numpy() == 1, map(_run, records), draws)
-        self.drawn = {record.key: self._metrics(self.frames[record.key]) for record in records}
+        self.drawn = {key: self._metrics(frame) for key, frame in self.frames.items()}
 
     def _metrics(self, test: pd.DataFrame) -> dict[str, Floats]:
-        y, z, source = test["label"].to_numpy() == 1, test["logit"].to_numpy(), test["source"].to_numpy()
-        weights = self.boot.images(test["component"])
+        y, z, weights = test["label"].to_numpy() == 1, test["logit"].to_numpy(), self.boot.images(test["component"])
         sens, spec = weighted_rates(y, z > 0, weights)
         found = {"sensitivity": sens, "specificity": spec, "bacc": (sens + spec) / 2}
-        outranks = ((z[y][:, None] > z[~y]) + 0.5 * (z[y][:, None] == z[~y])).astype(np.float32)
-        same = (source[y][:, None] == source[~y]).astype(np.float32)
-        for metric, compared in (("auroc", np.ones_like(same)), ("within_source", same)):
-            won, pairs = (((weights[:, y] @ m) * weights[:, ~y]).sum(axis=1) for m in (outranks * compared, compared))
-            found[metric] = ratio(won, pairs)
-        return found
+        found["auroc"] = weighted_auroc(y, z, weights)
+        return found | {"within_source": same_source(test["source"])(y, z, weights)}
 
     def _at_thresholds(self, pair: Pair, betas: tuple[float, float]) -> tuple[Floats, Floats]:
         """Difference in bACC and share of images that change class, the two runs' log-odds raised by log beta."""
@@ -133,33 +130,35 @@ class _Tests:
         changed = weights @ (one != other) / weights.sum(axis=1)
         return weighted_bacc(y, one, weights) - weighted_bacc(y, other, weights), changed
 
-    def effects(self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair]) -> list[dict[str, Any]]:
-        """The rows of one weight; `again`: pairs without a weight that differ in their seed."""
+    def effects(
+        self, beta: float, pairs: Sequence[Pair], again: Sequence[Pair], noise: Mapping[str, float]
+    ) -> list[dict[str, Any]]:
+        """The rows of one weight; `again`: pairs without a weight that differ in their seed, `noise`: what they differ by."""
         values = {m: {_run(a): self.drawn[a.key][m] - self.drawn[b.key][m] for a, b in pairs} for m in METRICS}
-        noise = {m: _band([self.drawn[a.key][m][0] - self.drawn[b.key][m][0] for a, b in again]) for m in METRICS}
-        rows = []
+        rows: list[dict[str, Any]] = []
         if pairs[0][1].config.rules.loss_without_beta == "cross_entropy":
             trained = {_run(a): self._at_thresholds((a, b), (1.0, beta)) for a, b in pairs}
             plain = {(*_run(a), b.config.seed): self._at_thresholds((a, b), (beta, beta)) for a, b in again}
             for k, metric in enumerate(("moved", "changed")):
                 values[metric] = {run: found[k] for run, found in trained.items()}
-            noise["moved"] = _band([found[0][0] for found in plain.values()])
+            noise = {**noise, "moved": _band([gain[0] for gain, _ in plain.values()])}
             if plain:
-                disagree = self.boot.mean({run: found[1] for run, found in plain.items()})
-                excess = interval_of(self.boot.mean(values["changed"]) - disagree)
+                disagree = self.boot.mean({run: changed for run, (_, changed) in plain.items()})
                 noise["changed"] = disagree[0]
-                rows.append({"metric": "excess", **dict(zip(ESTIMATE, excess, strict=True))})
-            logits = {
-                record.key: self.frames[record.key]["logit"].to_numpy(np.float64) for pair in pairs for record in pair
-            }
+                rows.append({"metric": "excess", **_estimate(self.boot.mean(values["changed"]) - disagree)})
+            logits = {key: frame["logit"].to_numpy(np.float64) for key, frame in self.frames.items()}
             shift = np.mean([(logits[a.key] - logits[b.key]).mean() for a, b in pairs]) / np.log(beta)
             rows.append({"metric": "shift", "difference": float(shift)})
         estimates = []
         for metric, of_runs in values.items():
-            found = dict(zip(ESTIMATE, interval_of(self.boot.mean(of_runs)), strict=True))
             p = float("nan") if metric == "changed" else sign_flip([drawn[0] for drawn in of_runs.values()])
-            estimates.append({"metric": metric, **found, "noise": noise.get(metric, np.nan), "p": p})
+            found = {**_estimate(self.boot.mean(of_runs)), "noise": noise.get(metric, np.nan), "p": p}
+            estimates.append({"metric": metric, **found})
         return estimates + rows
+
+
+def _estimate(drawn: Floats) -> dict[str, float]:
+    return dict(zip(ESTIMATE, interval_of(drawn), strict=True))
 
 
 def _band(differences: Sequence[float]) -> float:
@@ -188,10 +187,8 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
         f"disagree on {percent(changed['noise'].mean())}"
     )
     beyond = rows["excess"].query("difference_low > 0")["beta"].tolist() if "excess" in rows else []
-    clear = [
-        f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}"
-        for r in gain[gain["p_holm"] <= 0.05].itertuples()
-    ]
+    found = gain[gain["p_holm"] <= 0.05].itertuples()
+    clear = [f"{'better' if r.difference > 0 else 'worse'} at β = {r.beta}" for r in found]
     if len(gain) * 2.0 ** (1 - pairs) > 0.05:
         verdict = f"{count(pairs, 'pair')} a weight are too few for any difference to be distinguishable"
     elif clear:
@@ -209,11 +206,9 @@ def threshold_sentence(study: Powered, protocol: str = "clean") -> str:
 def ranking_sentence(study: Powered) -> str:
     """Does any weight change what no threshold can, the ranking of images?"""
     parts, effects = [], study.effects
-    comparable = effects["protocol"].isin(
-        effects.loc[effects["metric"] == "moved", "protocol"]
-    )  # without a weight: Eq. (3)
+    without = effects.loc[effects["metric"] == "moved", "protocol"]  # protocols whose loss without a weight is Eq. (3)
     for metric in ("auroc", "within_source"):
-        rows = effects[(effects["metric"] == metric) & comparable].dropna(subset="difference")
+        rows = effects[(effects["metric"] == metric) & effects["protocol"].isin(without)].dropna(subset="difference")
         if len(rows):
             most, found = rows.loc[rows["difference"].abs().idxmax()], rows[rows["p_holm"] <= 0.05].itertuples()
             clear = [f"β = {r.beta}, {r.protocol}, {signed(r.difference)}" for r in found]
@@ -232,8 +227,11 @@ def recorded_sentence(study: Powered) -> str:
     runs = len(study.runs) // len(METRICS)
     if not runs:
         return "No run of the powered study has been made, so its figure and tables are empty."
-    out = [f"{count(study.degenerate, 'run')} left out because the network learned nothing"] * bool(study.degenerate)
-    out += [f"{count(study.aside, 'run')} of another precision, size or data set aside"] * bool(study.aside)
-    out += [f"{count(study.identical, 'weighted run')} identical to the run without a weight"] * bool(study.identical)
+    aside = {
+        f"{count(study.degenerate, 'run')} left out because the network learned nothing": study.degenerate,
+        f"{count(study.aside, 'run')} of another precision, size or data set aside": study.aside,
+        f"{count(study.identical, 'weighted run')} identical to the run without a weight": study.identical,
+    }
+    said = [text for text, number in aside.items() if number]
     cells = f"{count(runs, 'run')} in {study.runs.groupby(['protocol', 'beta']).ngroups} of 21 combinations of weight and protocol"
-    return f"{cells}{f' ({listed(out)})' if out else ''}."
+    return f"{cells}{f' ({listed(said)})' if said else ''}."

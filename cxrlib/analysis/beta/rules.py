@@ -1,10 +1,12 @@
 """A weight or a threshold chosen on validation data, and what the choice is worth on test data.
 
-Every rule reads a run's "valid" rows only (the oracles excepted), chooses by balanced accuracy and then decides on its
-"test" images. Scores: see `experiment`.
+A table of scores, from recorded networks or from linear models of simulated images, has the columns `COLUMNS`: draw and seed
+of a run, method, weight (the beta of its loss, 1 for plain cross-entropy, NaN where it has none), split, image_id, component,
+label (1 = COVID), logit. Every rule reads a run's "valid" rows only (the oracles excepted), chooses by balanced accuracy and
+then decides on its "test" images.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +14,66 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
-from cxrlib.analysis.beta.experiment import PLAIN
+from cxrlib.analysis.beta.theory import BETAS, GaussianProblem, fit_linear
 from cxrlib.errors import DataError
 from cxrlib.evaluation.decisions import Roc, expected_calibration_error, fit_temperature, log_loss, normalised_cost
 from cxrlib.evaluation.intervals import Bootstrap, Floats, interval_of, weighted_bacc, weighted_rates
+from cxrlib.losses.alternatives import ALTERNATIVES, balancing_chances, build_loss
+from cxrlib.names import beta_text, name
+from cxrlib.records.record import Record
 
+COLUMNS = ("draw", "seed", "method", "weight", "split", "image_id", "component", "label", "logit")
+PLAIN, BALANCED = "plain CE", "balancing weight"
 REFERENCE = "plain CE, threshold tuned"
+IMAGES, SIZES, RIDGE = GaussianProblem(2.0, 0.25), {"train": 500, "valid": 300, "test": 1000}, 3e-2
 Rule = Callable[[pd.DataFrame, pd.DataFrame], tuple[float, pd.DataFrame, float]]
 """(valid rows, test rows) of a run -> what was chosen, the test rows it uses, and the cut on their log-odds."""
+
+
+def method_name(weight: float) -> str:
+    """The method of a weighted loss: `PLAIN` for weight 1, else "β = …"."""
+    return PLAIN if weight == 1 else f"β = {beta_text(weight)}"
+
+
+def scores_of(records: Sequence[Record]) -> pd.DataFrame:
+    """The scores of records under protocols whose loss without a weight is cross-entropy."""
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for record in records:
+        c = record.config
+        weight = np.nan if c.loss != "wce" else 1.0 if c.beta is None else c.beta
+        method = method_name(weight) if c.loss == "wce" else name(c.loss)
+        parts.append(record.predictions.assign(draw=c.draw_seed, seed=c.seed, method=method, weight=weight)[[*COLUMNS]])
+    return pd.concat(parts[1:] or parts, ignore_index=True).astype({"logit": np.float64})
+
+
+def simulated_scores(
+    betas: Sequence[float] = BETAS, others: bool = False, draws: Sequence[int] = range(4), pixels: int = 16
+) -> pd.DataFrame:
+    """Scores of linear models of simulated images, fitted to convergence under a slight ridge; a draw is a data set.
+
+    The images are unit Gaussians two standard deviations apart, whose log-odds are linear. others: the alternatives to a
+    weight too, each as `losses.alternatives.build_loss` sets it, with the weight that balances the classes and re-sampling to
+    balanced classes.
+    """
+    split = np.repeat(list(SIZES), list(SIZES.values()))
+    train, unseen = split == "train", split != "train"
+    methods: list[tuple[str, str, float]] = [(method_name(b), "wce", b) for b in (1.0, *(b for b in betas if b != 1))]
+    if others:
+        methods += [(name(loss), loss, np.nan) for loss in (*ALTERNATIVES, "resampled")] + [(BALANCED, "wce", np.nan)]
+    parts = []
+    for draw in draws:
+        x, y = IMAGES.sample(len(split), draw, pixels)
+        counts = np.bincount(y[train], minlength=2).tolist()
+        images = {"split": split[unseen], "image_id": np.flatnonzero(unseen), "label": y[unseen]}
+        frame = pd.DataFrame(images).assign(draw=draw, seed=0, component=np.flatnonzero(unseen) + draw * len(split))
+        for method, loss, weight in methods:
+            index = np.arange(train.sum())
+            if loss == "resampled":
+                index = np.random.default_rng(draw).choice(index, size=len(index), p=balancing_chances(y[train]))
+            beta = counts[0] / counts[1] if method == BALANCED else weight if loss == "wce" else None
+            w = fit_linear(x[train][index], y[train][index], build_loss(loss, beta, "cross_entropy", counts), RIDGE)
+            parts.append(frame.assign(method=method, weight=weight, logit=x[unseen] @ w[:-1] + w[-1]))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
 def tune_cut(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
@@ -30,18 +84,18 @@ def tune_cut(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     return float(values[-1]) if k == 0 else float((roc.cut[k] + lower[-1]) / 2) if len(lower) else float(values[0] - 1)
 
 
-def at(cut: float = 0.0, method: str = PLAIN) -> Rule:
-    """A method at a cut on its log-odds; 0 is the threshold 1/2."""
-    return lambda valid, test: (cut, _of(test, method), cut)
+def at(method: str = PLAIN) -> Rule:
+    """A method at 0 on its log-odds, the threshold 1/2."""
+    return lambda valid, test: (0.0, test[test["method"] == method], 0.0)
 
 
 def tuned(method: str = PLAIN, oracle: bool = False) -> Rule:
     """A method at the cut tuned on validation data; oracle: on the test images themselves, which nobody has."""
 
     def rule(valid: pd.DataFrame, test: pd.DataFrame) -> tuple[float, pd.DataFrame, float]:
-        seen = _of(test if oracle else valid, method)
+        seen, shown = (part[part["method"] == method] for part in (test if oracle else valid, test))
         cut = tune_cut(seen["label"], seen["logit"])
-        return cut, _of(test, method), cut
+        return cut, shown, cut
 
     return rule
 
@@ -73,7 +127,7 @@ def nested_rules() -> dict[str, Rule]:
 def loss_rules(scores: pd.DataFrame) -> dict[str, Rule]:
     """Every method of the scores at 1/2 and at its tuned threshold."""
     methods = scores["method"].unique()
-    return {f"{m}, threshold 1/2": at(method=m) for m in methods} | {f"{m}, threshold tuned": tuned(m) for m in methods}
+    return {f"{m}, threshold 1/2": at(m) for m in methods} | {f"{m}, threshold tuned": tuned(m) for m in methods}
 
 
 def decide(scores: pd.DataFrame, rule: Rule) -> pd.DataFrame:
@@ -91,7 +145,7 @@ def rules_table(scores: pd.DataFrame, rules: Mapping[str, Rule], draws: int = 30
 
     `difference`: of balanced accuracy from `REFERENCE`, paired. `setting_low`, `setting_high`: the range chosen over runs.
     """
-    made = {name: decide(scores, rule) for name, rule in rules.items()}
+    made = {title: decide(scores, rule) for title, rule in rules.items()}
     base = made[REFERENCE]
     runs = base.groupby(["draw", "seed"]).groups
     if any(not frame["image_id"].equals(base["image_id"]) for frame in made.values()):
@@ -99,17 +153,19 @@ def rules_table(scores: pd.DataFrame, rules: Mapping[str, Rule], draws: int = 30
     boot = Bootstrap(base["component"], base["label"].to_numpy() == 1, runs, draws)
     weights = {run: boot.images(base.loc[index, "component"]) for run, index in runs.items()}
     found: dict[str, dict[str, dict[tuple[int, int], Floats]]] = {}
-    for name, frame in made.items():
+    for rule, frame in made.items():
         parts = {run: frame.loc[index] for run, index in runs.items()}
         decided = {run: (part["label"].to_numpy() == 1, part["positive"].to_numpy()) for run, part in parts.items()}
         rates = {run: weighted_rates(*decided[run], weights[run]) for run in runs}
-        found[name] = {"sensitivity": {run: rate[0] for run, rate in rates.items()}}
-        found[name] |= {"specificity": {run: rate[1] for run, rate in rates.items()}}
-        found[name] |= {"bacc": {run: (rate[0] + rate[1]) / 2 for run, rate in rates.items()}}
+        found[rule] = {
+            "sensitivity": {run: sensitivity for run, (sensitivity, _) in rates.items()},
+            "specificity": {run: specificity for run, (_, specificity) in rates.items()},
+            "bacc": {run: (both[0] + both[1]) / 2 for run, both in rates.items()},
+        }
     rows = []
-    for name, metrics in found.items():
+    for rule, metrics in found.items():
         metrics["difference"] = {run: metrics["bacc"][run] - found[REFERENCE]["bacc"][run] for run in runs}
-        row = {"rule": name, "setting_low": made[name]["setting"].min(), "setting_high": made[name]["setting"].max()}
+        row = {"rule": rule, "setting_low": made[rule]["setting"].min(), "setting_high": made[rule]["setting"].max()}
         for metric, values in metrics.items():
             row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = interval_of(boot.mean(values))
         rows.append(row)
@@ -152,10 +208,3 @@ def calibration_table(scores: pd.DataFrame) -> pd.DataFrame:
                 values = {"ece": expected_calibration_error(y, expit(z)), "brier": brier_score_loss(y, expit(z))}
                 rows.append({"weight": weight, "repair": repair, **values, "log_loss": log_loss(y, z)})
     return pd.DataFrame(rows).groupby(["weight", "repair"], sort=False).mean().reset_index()
-
-
-def _of(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    found = rows[rows["method"] == method]
-    if found.empty:
-        raise DataError(f"the scores hold no '{method}' in some run: add it to the runs.")
-    return found

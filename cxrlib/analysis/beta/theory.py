@@ -9,6 +9,7 @@ tau = 1) subtracts the log-odds of the training prevalence, and so decides as a 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,6 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from torch import Tensor
 
-from cxrlib.errors import ParameterError
 from cxrlib.evaluation.intervals import Floats
 from cxrlib.losses.weighted import weighted_cross_entropy
 
@@ -113,21 +113,17 @@ def fit_logistic(
 ) -> tuple[float, float]:
     """Slope and intercept of the log-odds on a line that minimise Eq. (4) plus ridge/2 slope^2.
 
-    x: [N] or [N, 1]; labels: [N], 0 or 1; weights: [N], how much each point counts (default: 1/N each). Separable data have
-    no minimum without a ridge, the slope grows for ever: ParameterError.
+    x: [N] or [N, 1]; labels (0, 1), weights: [N]; weights: how much each point counts (default: 1/N each). Separable data have no minimum
+    without a ridge: the slope grows for ever.
     """
     points, y = np.asarray(x, np.float64).reshape(-1, 1), np.asarray(labels, np.int64)
-    sides = points[y == 1], points[y == 0]
-    overlap = all(map(len, sides)) and sides[0].min() < sides[1].max() and sides[0].max() > sides[1].min()
-    if ridge <= 0 and not overlap:
-        raise ParameterError("separable data have no minimum of the cross-entropy: give a ridge above 0.")
     share = torch.full((len(y),), 1 / len(y)) if weights is None else torch.as_tensor(np.asarray(weights))
     loss = lambda z, target: (share * weighted_cross_entropy(z, target, beta, reduction="none")).sum()  # noqa: E731
     slope, intercept = fit_linear(points, y, loss, ridge)
     return float(slope), float(intercept)
 
 
-def pointwise_minimiser(eta: npt.ArrayLike, beta: float, steps: int = 60) -> Floats:
+def pointwise_minimiser(eta: npt.ArrayLike, beta: float) -> Floats:
     """The log-odds that minimise the expected Eq. (4) where the probability of COVID is eta, found numerically.
 
     eta: float [N] in (0, 1). Bisects the derivative of `losses.weighted.weighted_cross_entropy`, taken by automatic
@@ -136,7 +132,7 @@ def pointwise_minimiser(eta: npt.ArrayLike, beta: float, steps: int = 60) -> Flo
     share = torch.as_tensor(np.asarray(eta, np.float64))
     low, high = torch.full_like(share, -40.0), torch.full_like(share, 40.0)
     ones, zeros = torch.ones_like(share, dtype=torch.int64), torch.zeros_like(share, dtype=torch.int64)
-    for _ in range(steps):
+    for _ in range(60):
         z = ((low + high) / 2).requires_grad_()
         positive, negative = (weighted_cross_entropy(z, y, beta, reduction="none") for y in (ones, zeros))
         (slope,) = torch.autograd.grad((share * positive + (1 - share) * negative).sum(), z)
@@ -145,31 +141,30 @@ def pointwise_minimiser(eta: npt.ArrayLike, beta: float, steps: int = 60) -> Flo
     return ((low + high) / 2).numpy()
 
 
-def check_known_eta(betas: Sequence[float] = BETAS, problem: GaussianProblem = OVERLAPPING) -> pd.DataFrame:
+def check_known_eta(betas: Sequence[float] = BETAS) -> pd.DataFrame:
     """Theory against numbers where eta is known, one row a beta.
 
     `pointwise`: the largest error of `pointwise_minimiser` on an even grid of eta, in log-odds; `fitted`: the largest
     error of a logistic model's log-odds, fitted to the whole population by quadrature, over four standard deviations;
     `threshold` and `fitted_threshold`: 1 / (1 + beta) and the eta at which the fitted model says one half.
     """
-    eta, near, (x, labels, weights) = np.linspace(0, 1, 201)[1:-1], np.linspace(-4, 4, 81), problem.population()
+    eta, near, (x, labels, weights) = np.linspace(0, 1, 201)[1:-1], np.linspace(-4, 4, 81), OVERLAPPING.population()
     rows = []
     for beta in betas:
         slope, intercept = fit_logistic(x, labels, beta, weights)
-        row = {"beta": beta, "pointwise": np.abs(pointwise_minimiser(eta, beta) - moved(logit(eta), beta)).max()}
-        row["fitted"] = np.abs(slope * near + intercept - moved(problem.log_odds(near), beta)).max()
-        fitted = float(problem.posterior(-intercept / slope))
-        rows.append(row | {"threshold": 1 / (1 + beta), "fitted_threshold": fitted})
-    return pd.DataFrame(rows)
+        pointwise = np.abs(pointwise_minimiser(eta, beta) - moved(logit(eta), beta)).max()
+        fitted = np.abs(slope * near + intercept - moved(OVERLAPPING.log_odds(near), beta)).max()
+        rows.append((beta, pointwise, fitted, 1 / (1 + beta), float(OVERLAPPING.posterior(-intercept / slope))))
+    return pd.DataFrame(rows, columns=["beta", "pointwise", "fitted", "threshold", "fitted_threshold"])
 
 
-def misspecified_table(betas: Sequence[float] = BETAS, problem: GaussianProblem = UNEQUAL) -> pd.DataFrame:
+def misspecified_table(betas: Sequence[float] = BETAS) -> pd.DataFrame:
     """The same fit where a straight line cannot be the log-odds: here beta is more than a threshold.
 
     One row a beta: the fitted slope (theory would keep it at that of beta = 1), the boundary of the weighted fit, that of
     the unweighted fit with its threshold moved, and the share of the population that the two decide differently.
     """
-    x, labels, weights = problem.population()
+    x, labels, weights = UNEQUAL.population()
     slope, intercept = fit_logistic(x, labels, 1.0, weights)
     rows = []
     for beta in betas:
@@ -179,24 +174,29 @@ def misspecified_table(betas: Sequence[float] = BETAS, problem: GaussianProblem 
     return pd.DataFrame(rows, columns=["beta", "slope", "boundary", "moved_boundary", "decided_differently"])
 
 
-def overlapping_table(
-    problem: GaussianProblem = OVERLAPPING, betas: Sequence[float] = BETAS, size: int = 20_000, seed: int = 0
-) -> pd.DataFrame:
+def overlapping_table(betas: Sequence[float] = BETAS, size: int = 20_000, seed: int = 0) -> pd.DataFrame:
     """What each beta does on overlapping classes, fitted to the population and to a sample, beside theory; a row a beta."""
+    problem, rows = OVERLAPPING, []
     x, labels, weights = problem.population()
     drawn, truth = problem.sample(size, seed)
-    positive, rows = labels == 1, []
+    of_class = [np.where(labels == c, weights, 0) / weights[labels == c].sum() for c in (0, 1)]
     for beta in betas:
         slope, intercept = fit_logistic(x, labels, beta, weights)
-        of_sample = fit_logistic(drawn, truth, beta)
-        caught = x > -intercept / slope
-        row = {"beta": beta, "theory_threshold": 1 / (1 + beta), "slope": slope}
-        row["fitted_threshold"] = float(problem.posterior(-intercept / slope))
-        row["sample_threshold"] = float(problem.posterior(-of_sample[1] / of_sample[0]))
-        row["fitted_boundary"] = -intercept / slope
-        row["sensitivity"] = float(weights[positive & caught].sum() / weights[positive].sum())
-        rows.append(row | {"specificity": float(weights[~positive & ~caught].sum() / weights[~positive].sum())})
-    return pd.DataFrame(rows)
+        a, b = fit_logistic(drawn[:, 0], truth, beta)
+        row: dict[str, Any] = {
+            "beta": beta,
+            "theory_threshold": 1 / (1 + beta),
+            "slope": slope,
+            "fitted_boundary": -intercept / slope,
+        }
+        row |= {
+            "fitted_threshold": problem.posterior(-intercept / slope),
+            "sample_threshold": problem.posterior(-b / a),
+        }
+        caught = x > row["fitted_boundary"]
+        rows.append(row | {"sensitivity": of_class[1][caught].sum(), "specificity": of_class[0][~caught].sum()})
+    columns = ["beta", "theory_threshold", "slope", "fitted_threshold", "sample_threshold", "fitted_boundary"]
+    return pd.DataFrame(rows)[[*columns, "sensitivity", "specificity"]].astype(float)
 
 
 def separable_sample(

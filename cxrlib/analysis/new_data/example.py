@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrlib.data.readers.base import files_under
-from cxrlib.errors import ParameterError
 from cxrlib.images import phantom
 from cxrlib.images.decoding import thumbnails
 from cxrlib.images.hashing import SIDE as HASHED
@@ -25,32 +23,23 @@ TEST_FROM = 28  # patients of each class from this one on are the test part
 
 def data_folder(data: str) -> Path:
     """What chapter 11 reads: `data` as it is, or for 'example' a new folder of phantoms with problems planted."""
-    return write_example(Path(tempfile.mkdtemp(prefix="cxr-")) / EXAMPLE, PLANTED) if data == EXAMPLE else Path(data)
+    return write_example(Path(tempfile.mkdtemp(prefix="cxr-")) / EXAMPLE, PROBLEMS) if data == EXAMPLE else Path(data)
 
 
-def write_example(folder: Path, problems: Iterable[str] = (), seed: int = 3, patients: int = PATIENTS) -> Path:
-    """Write `images.csv` and `images/` into `folder`, which must not hold any file, and return it.
-
-    `problems` plants some of `PROBLEMS`, the same in every folder. Raises ParameterError for an unknown problem
-    or a folder that is not empty.
-    """
-    unknown = [name for name in problems if name not in PROBLEMS]
-    if unknown:
-        raise ParameterError(f"unknown problem '{unknown[0]}': choose one of {', '.join(PROBLEMS)}.")
-    if folder.is_dir() and next(files_under(folder, ["."]), None) is not None:
-        raise ParameterError(f"{folder} is not empty: name a folder that is.")
+def write_example(folder: Path, problems: Iterable[str] = (), patients: int = PATIENTS) -> Path:
+    """Write `images.csv` and `images/` with some of `PROBLEMS` into `folder`, which must not hold any file, and return it."""
     with atomic_path(folder) as part:
         (part / "images").mkdir(parents=True)
-        rows = _clean(part, seed, patients)
+        rows = _clean(part, patients)
         for name in problems:
             rows = PROBLEMS[name](part, rows)
         rows.to_csv(part / "images.csv", index=False)
     return folder
 
 
-def _clean(folder: Path, seed: int, patients: int) -> pd.DataFrame:
+def _clean(folder: Path, patients: int) -> pd.DataFrame:
     """Phantoms without confounding that all look different, both classes from both sites in equal shares, split by patient."""
-    spec = phantom.PhantomSpec(seed=seed, confounding=0.0)
+    spec = phantom.PhantomSpec(seed=3, confounding=0.0)
     kinds = np.repeat(["covid", "normal"], patients + SPARE)
     pixels = phantom.render([spec.path(str(kind), number, number) for number, kind in enumerate(kinds)], SIDE)
     small = (thumbnails(pixels, HASHED) * 255).round().astype(np.uint8)
@@ -124,9 +113,5 @@ PROBLEMS: dict[str, Callable[[Path, pd.DataFrame], pd.DataFrame]] = {
     "repeated row": lambda _, rows: _again(rows, 8),
     "unlabelled image": lambda _, rows: rows.assign(label=rows["label"].mask(rows.index == 9, "")),
     "label follows site": lambda _, rows: rows.assign(site=rows["label"].map({"covid": "north", "non_covid": "south"})),
-    "no patients": lambda _, rows: rows.drop(columns="patient"),
 }
-"""Problems that can be planted; the last takes the patients away, so it goes alone."""
-
-PLANTED = tuple(name for name in PROBLEMS if name != "no patients")
-"""Those that a chapter plants together."""
+"""Problems that can be planted, each alone or all together as in chapter 11."""

@@ -10,18 +10,17 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from cxrlib.analysis.benchmark.baselines import thumbnail_baseline
+from cxrlib.analysis.benchmark.submissions import thumbnail_baseline
 from cxrlib.analysis.new_data.checklists import checklist
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.analysis.single_run import comparison_table, provenance_table
 from cxrlib.config import MODELS, RunConfig, RunParameters, checked
-from cxrlib.data.check import CheckReport, check, gather
+from cxrlib.data.check import CheckReport, check
 from cxrlib.data.division import PARTS, Division, divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, read_data
 from cxrlib.data.samples import RunSamples, subsample
 from cxrlib.data.selection import load_samples
-from cxrlib.data.verdicts import association
 from cxrlib.errors import ParameterError
 from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
@@ -123,10 +122,8 @@ def by_group(run: NewRun, column: str = "source") -> pd.DataFrame:
     """Test images of each value of a column at threshold 0.5: the column, positives, negatives, sensitivity, specificity.
 
     With `finding` this is the view by class of a collection with more than two, such as COVIDX-Ray-5K, whose
-    negatives have different findings. Raises ParameterError for a column that the images do not have.
+    negatives have different findings.
     """
-    if column not in run.division.test:
-        raise ParameterError(f"the images have no column '{column}': choose source, finding, view or population.")
     values = run.division.test.set_index("image_id")[column].fillna("not stated")
     test = run.record.test()
     shown = ["positives", "negatives", "sensitivity", "specificity"]
@@ -157,7 +154,7 @@ def report_tables(run: NewRun) -> dict[str, pd.DataFrame]:
         "metrics": comparison_table(run.record).drop(columns="paper"),
         "baseline": against_baseline(run),
         "by_source": by_group(run),
-        "origin": association(gather(run.check.collection).images),
+        "origin": run.check.verdicts["shortcuts"].rows,
         "checklist": checklist(run.record, run.check),
         "provenance": provenance_table(run.record),
     }
@@ -201,12 +198,5 @@ def write_files(run: NewRun, found: dict[str, pd.DataFrame], folder: Path) -> pd
         }.items():
             (part / f"{name}.json").write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         save_state(run.network, part / "model.safetensors", {"config": record.config.model_dump_json()})
-        mark(part)
     sizes = {path.name: path.stat().st_size / 1024 for path in sorted(folder.iterdir())}
     return pd.DataFrame({"file": list(sizes), "KiB": list(sizes.values())})
-
-
-def mark(folder: Path) -> None:
-    """Write the marker that lists the folder's files."""
-    files = sorted(path.name for path in folder.iterdir() if path.name != MARKER)
-    (folder / MARKER).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")

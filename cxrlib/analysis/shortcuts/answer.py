@@ -1,4 +1,4 @@
-"""The chapter's answer in two sentences, and those of its sections, from the results alone."""
+"""The sentences of the chapter on leakage and shortcuts, from its results alone."""
 
 import pandas as pd
 
@@ -9,16 +9,9 @@ from cxrlib.analysis.sources import PRESENT, detectable, needed_table
 COHORT = "COVIDX-Ray-5K + COVID-ChestXray"  # the cohort of the paper's best rows, as Table I names it
 
 
-def answer(
-    records: pd.DataFrame, crossed: pd.DataFrame, overlap: pd.DataFrame, probes: pd.DataFrame
-) -> tuple[str, str]:
-    """The two sentences; records: `sources.of_records`, crossed: `sources.cross_fitted`."""
-    return source_sentence(records, crossed), leak_sentence(overlap, probes)
-
-
 def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
-    """What is left of the ranking within one source, and how well the source itself is told."""
-    shown = crossed[(crossed["design"] == "cross-fitted") & (crossed["sources"] == "all")].set_index("measure")
+    """What is left of the ranking within one source, and how well the source itself is told; records: `sources.of_records`."""
+    shown = _crossed(crossed, "all")
     within, projection, overall, among = (
         shown.loc[what] for what in ("within_source", "within_projection", "overall", "source_among_negatives")
     )
@@ -38,10 +31,26 @@ def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
     )
 
 
+def within_sentence(crossed: pd.DataFrame) -> str:
+    """What is left within one source, in one sentence; `crossed`: from `analysis.sources.cross_fitted`."""
+    shown = _crossed(crossed, "all")
+    within, overall, among = (
+        estimate(*shown.loc[what, ["value", "value_low", "value_high"]])
+        for what in ("within_source", "overall", "source_among_negatives")
+    )
+    positives, negatives = shown.loc["within_source", ["positives", "negatives"]].astype(int)
+    return (
+        f"Cross-fitted over {count(positives, 'COVID-19 image')} and {count(negatives, 'other')} of the sources "
+        f"with both classes, each scored by networks that saw none of its patients, the AUROC is {within} within one "
+        f"source, where it is {overall} over all pairs; the same scores tell the source of COVID-19 from the others among "
+        f"negatives with {among}."
+    )
+
+
 def projection_sentence(crossed: pd.DataFrame, alone: pd.DataFrame) -> str:
     """What the projection alone tells within the largest source, beside the networks; alone: `sources.projection_alone`."""
     main = alone.sort_values("positives").iloc[-1]
-    own = crossed[(crossed["design"] == "cross-fitted") & (crossed["sources"] == main["source"])].set_index("measure")
+    own = _crossed(crossed, main["source"])
     return (
         f"In {main['source']} the projection alone ranks with an AUROC of {_text(main)}, the networks with "
         f"{_text(own.loc['within_source'])}, and where the projection is the same with {_text(own.loc['within_projection'])}."
@@ -97,6 +106,11 @@ def power_sentence(positives: int, negatives: int) -> str:
         f"{detectable(*PRESENT):.2f} or more, the {positives} + {negatives} patients of the cross-fitting one of "
         f"{detectable(positives, negatives):.2f}; needed are, of independent patients with and without COVID-19 from one source, {need}."
     )
+
+
+def _crossed(crossed: pd.DataFrame, source: str) -> pd.DataFrame:
+    rows = (crossed["design"] == "cross-fitted") & (crossed["sources"] == source)
+    return crossed[rows].set_index("measure")
 
 
 def _text(row: pd.Series) -> str:

@@ -14,7 +14,7 @@ from cxrlib.analysis.shortcuts.probes import (
     network_features,
     out_of_fold,
 )  # fmt: skip
-from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load
+from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load, patients
 from cxrlib.data.editions import Edition
 from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError
@@ -36,21 +36,13 @@ def external_tests(
     return external_table(sample, network_features(frozen_network(image_size, seed), sample.pixels), seed)
 
 
-def both_classes(sample: Samples) -> list[str]:
-    """Origins with both classes from at least as many components as there are folds, sorted."""
-    counts = sample.table.pivot_table("component", "origin", "label", aggfunc="nunique", fill_value=0)
-    counts = counts.reindex(columns=["covid", "non_covid"], fill_value=0)
-    return [str(name) for name in counts.index[(counts >= FOLDS).all(axis=1)]]
-
-
-def pools(sample: Samples) -> dict[str, Rows]:
-    """The sets to train on, by name, bool [N] each: children never, always both classes.
+def pools(sample: Samples, both: list[str]) -> dict[str, Rows]:
+    """The sets to train on, by name, bool [N] each: children never, always both classes. both: origins with both classes.
 
     Each origin with both classes alone, COVID-19 of the one-class origins against the negatives of each other
     one-class origin (there the label is the origin), and everything together.
     """
     origin, adult, covid = sample.table["origin"], adults(sample.table), sample.labels == 1
-    both = both_classes(sample)
     found = {name: adult & (origin == name).to_numpy() for name in both}
     single = adult & ~origin.isin(both).to_numpy()
     positive = " + ".join(sorted(set(origin[single & covid])))
@@ -69,26 +61,27 @@ def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataF
     are bootstrapped by component, the rates' exact. Combinations that leave a class without images are left out.
     """
     rows, origin, groups = [], sample.table["origin"].to_numpy(str), sample.table["component"].to_numpy()
-    tests = {name: origin == name for name in dict.fromkeys([*both_classes(sample), *sorted(set(origin))])}
-    for name, pool in pools(sample).items():
+    counts = patients(sample.table)
+    both = counts.index[(counts >= FOLDS).all(axis=1)].tolist()
+    for name, pool in pools(sample, both).items():
         inside = np.full(len(sample), np.nan)
         inside[pool] = out_of_fold(features[pool], sample.labels[pool], groups[pool], seed)[:, 1]
-        for test_name, test in tests.items():
-            covered = (pool & test).any()
-            kind = "external" if not covered else "internal" if (pool <= test).all() else "partly internal"
-            used = test & pool if covered else test
+        for test_name in [*both, *sorted(set(origin) - set(both))]:
+            test = origin == test_name
             train = pool & ~np.isin(groups, groups[test])
-            if covered:
+            if (pool & test).any():
+                kind, used = "internal" if (pool <= test).all() else "partly internal", test & pool
                 probability = inside[used]
             elif 0 < sample.labels[train].sum() < train.sum():
+                kind, used = "external", test
                 model = linear_model().fit(features[train], sample.labels[train])
-                probability = model.predict_proba(features[used])[:, 1]
+                probability = model.predict_proba(features[test])[:, 1]
             else:
                 continue
             found = summary(sample.labels[used], probability, groups=groups[used], seed=seed, draws=500)
             values = {key: found[key] for value in VALUES for key in (value, f"{value}_low", f"{value}_high")}
-            counts = {"covid": found["positives"], "non_covid": found["negatives"]}
-            rows.append({"train": name, "test": test_name, "kind": kind, **counts, **values})
+            sides = {"covid": found["positives"], "non_covid": found["negatives"]}
+            rows.append({"train": name, "test": test_name, "kind": kind, **sides, **values})
     table = pd.DataFrame(rows)
     if table.empty:
         raise DataError("no set of images at hand has both classes: the external test needs COVID-19 and other images.")

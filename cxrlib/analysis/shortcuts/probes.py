@@ -1,6 +1,10 @@
-"""Linear probes: how well can the label, or the origin, be read from what is left of an image?"""
+"""Linear probes: how well can the label, or the origin, be read from what is left of an image?
 
-from collections.abc import Mapping
+They are tried out on phantoms first, whose generator decides site and label apart: at confounding c the site alone decides
+at best with balanced accuracy (1 + c) / 2 (`cxrlib.images.phantom`).
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxrlib.analysis.shortcuts.regions import REGIONS, cover
 from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load
 from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.masks import has_mask, lung_masks
 from cxrlib.data.samples import Samples
+from cxrlib.errors import DataError
 from cxrlib.evaluation.metrics import summary
-from cxrlib.images.decoding import thumbnails
+from cxrlib.images.decoding import min_max, thumbnails, to_uint8
+from cxrlib.images.phantom import FINDINGS, PhantomSpec, masks, render, sites
 from cxrlib.images.store import open_store
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.weights import imagenet_at_hand, load_imagenet
@@ -28,9 +33,33 @@ FOLDS = 4
 FEWEST = 8  # components that an origin needs to take part
 MASKED = 120  # most images of an origin and class among those with a lung mask
 SIZE, PER_ORIGIN = 96, 60
+BORDER = 1 / 8
+"""Width of the frame that counts as border, as a share of the side."""
+REGIONS = ("whole image", "border only", "centre blacked out", "lungs only", "lungs hidden")
+CONFOUNDING, PHANTOM_SIZE = (0.0, 0.25, 0.5, 0.75, 1.0), 64
 PANELS = ("COVID-19, all adults", "COVID-19, images with lung masks", "origin of a negative")
 COLUMNS = ["input", "images", "covid", "bacc", "bacc_low", "bacc_high", "auroc", "auroc_low", "auroc_high", "share"]
 Floats = npt.NDArray[np.floating]
+Pixels = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.bool_]
+
+
+def cover(pixels: Pixels, region: str, lungs: Masks | None = None) -> Pixels:
+    """`pixels`, uint8 [N, S, S], with all black that `region` (of `REGIONS`) does not show.
+
+    "border only" shows the outer eighth on each side; "centre blacked out" hides the central half of the side. `lungs`, bool
+    [N, S, S], is needed for the regions that name them: DataError without.
+    """
+    if region == "whole image":
+        return pixels
+    size, shown = pixels.shape[1], lungs
+    if "lungs" not in region:
+        edge = max(round(size * (BORDER if region == "border only" else 1 / 4)), 1)
+        shown = np.ones((size, size), bool)
+        shown[edge:-edge, edge:-edge] = False
+    if shown is None:
+        raise DataError(f"'{region}' needs a lung mask for every image: select the images that have one.")
+    return np.where(~shown if region == "lungs hidden" else shown, pixels, np.uint8(0))
 
 
 @recorded_analysis("source_probes")
@@ -57,6 +86,41 @@ def source_probes(
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[["panel", *COLUMNS, "chance"]]
 
 
+@recorded_analysis("known_confounding")
+def known_confounding(edition: Edition, per_class: int = 80, levels: Sequence[float] = CONFOUNDING) -> pd.DataFrame:
+    """COVID-19 and site read at each confounding from each input, by logistic regression on 16 x 16 block means or the histogram.
+
+    Columns: confounding, target ("COVID-19", or "site" among the negatives), input, images, bacc with its interval, truth
+    ((1 + c) / 2 for COVID-19, NaN for the site). Rows of the site are missing where the negatives come from one site. The
+    phantoms are the same on every machine; `edition` plays no part.
+    """
+    lungs = masks(phantoms(0, per_class)["path"].tolist(), PHANTOM_SIZE)[0]  # the same patients at every confounding
+    parts = []
+    for level in levels:
+        table = phantoms(level, per_class)
+        pixels = np.stack([to_uint8(min_max(image)) for image in render(table["path"].tolist(), PHANTOM_SIZE)])
+        sample = Samples(pixels, (table["label"] == "covid").to_numpy(np.int64), table)
+        shown = (region for region in REGIONS if region != "centre blacked out")
+        seen = {region: thumbnails(cover(pixels, region, lungs), 16).reshape(len(pixels), -1) for region in shown}
+        seen["histogram"] = histograms(pixels)
+        parts.append(label_probe(seen, sample).assign(target="COVID-19", confounding=level, truth=(1 + level) / 2))
+        parts.append(origin_probe(seen, sample).assign(target="site", confounding=level, truth=np.nan))
+    columns = ["confounding", "target", "input", "images", "bacc", "bacc_low", "bacc_high", "truth"]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)[columns]
+
+
+def phantoms(confounding: float, per_class: int) -> pd.DataFrame:
+    """`per_class` phantoms with and as many without COVID-19, the same patients at every confounding: path, label, component,
+    origin (the site).
+    """
+    spec, others = PhantomSpec(seed=0, confounding=confounding), [name for name in FINDINGS if name != "covid"]
+    findings = ["covid"] * per_class + [others[n % len(others)] for n in range(per_class)]
+    paths = [spec.path(finding, n, n) for n, finding in enumerate(findings)]
+    label = np.where(np.array(findings) == "covid", "covid", "non_covid")
+    origin = [f"site {site}" for site in sites(paths)]
+    return pd.DataFrame({"path": paths, "label": label, "component": range(len(paths)), "origin": origin})
+
+
 def frozen_network(size: int, seed: int = 0) -> Classifier:
     """The SqueezeNet whose features the probes use: ImageNet's weights where they are at hand, else random ones."""
     state = load_imagenet("squeezenet") if imagenet_at_hand("squeezenet") else None
@@ -64,19 +128,19 @@ def frozen_network(size: int, seed: int = 0) -> Classifier:
 
 
 @torch.inference_mode()
-def network_features(network: Classifier, pixels: npt.NDArray[np.uint8], batch: int = 64) -> Floats:
+def network_features(network: Classifier, pixels: Pixels, batch: int = 64) -> Floats:
     """Feature map of the trunk averaged over the image, float32 [N, C], for uint8 images [N, S, S]."""
     parts = torch.from_numpy(np.ascontiguousarray(pixels)).split(batch)
     return torch.cat([network.features(part[:, None].float() / 255).mean(dim=(2, 3)) for part in parts]).numpy()
 
 
-def histograms(pixels: npt.NDArray[np.uint8], bins: int = 32) -> Floats:
+def histograms(pixels: Pixels, bins: int = 32) -> Floats:
     """Share of each image's pixels in each of `bins` equal ranges of grey, float64 [N, bins]; rows sum to 1."""
     return np.stack([np.histogram(image, bins, (0, 256))[0] / image.size for image in pixels])
 
 
 def inputs(
-    sample: Samples, network: Classifier, regions: tuple[str, ...], lungs: npt.NDArray[np.bool_] | None = None
+    sample: Samples, network: Classifier, regions: tuple[str, ...], lungs: Masks | None = None
 ) -> dict[str, Floats]:
     """Features of each reduced input, by name: the regions through the network, then thumbnail and histogram."""
     found = {region: network_features(network, cover(sample.pixels, region, lungs)) for region in regions}
@@ -138,20 +202,22 @@ def origin_probe(features: Mapping[str, Floats], sample: Samples, seed: int = 0)
 
 
 def mean_over_classes(
-    values: npt.ArrayLike, classes: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0, draws: int = 500
+    values: npt.ArrayLike, classes: npt.ArrayLike, groups: npt.ArrayLike, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high).
+    """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high); NaN without values.
 
-    Components (`groups`) are drawn with replacement within each class; for `values` that say whether a prediction is right
-    the mean is the balanced accuracy. All are [N].
+    Components (`groups`) are drawn with replacement within each class, 500 times; for `values` that say whether a prediction
+    is right the mean is the balanced accuracy. All are [N].
     """
     x, class_, group = np.asarray(values, np.float64), np.asarray(classes), np.asarray(groups)
     generator, drawn, plain = np.random.default_rng(seed), [], []
     for name in np.unique(class_):
         _, member = np.unique(group[class_ == name], return_inverse=True)
         total, size = np.bincount(member, x[class_ == name]), np.bincount(member)
-        weights = generator.multinomial(len(size), np.full(len(size), 1 / len(size)), size=draws)
+        weights = generator.multinomial(len(size), np.full(len(size), 1 / len(size)), size=500)
         drawn.append((weights @ total) / (weights @ size))
         plain.append(x[class_ == name].mean())
+    if not plain:
+        return np.nan, np.nan, np.nan
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
     return float(np.mean(plain)), float(low), float(high)

@@ -10,8 +10,6 @@ from cxrlib.errors import DataError
 from cxrlib.images.phantom import sites
 from cxrlib.images.store import ImageStore
 
-CHILDREN = "paediatric"
-
 
 def eligible(edition: Edition) -> pd.DataFrame:
     """Labelled X-rays that are not lateral, one a picture, whose repeats agree: image rows with an `origin`.
@@ -31,7 +29,13 @@ def eligible(edition: Edition) -> pd.DataFrame:
 
 def adults(table: pd.DataFrame) -> np.ndarray:
     """Which rows are not known to be of children, bool [N]."""
-    return (table["population"] != CHILDREN).to_numpy(bool)
+    return (table["population"] != "paediatric").to_numpy(bool)
+
+
+def patients(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many components of each class an origin has, a row an origin: columns covid and non_covid."""
+    counts = rows.pivot_table("component", "origin", "label", aggfunc="nunique", fill_value=0)
+    return counts.reindex(columns=["covid", "non_covid"], fill_value=0)
 
 
 def draw(rows: pd.DataFrame, per_origin: int, seed: int) -> pd.DataFrame:

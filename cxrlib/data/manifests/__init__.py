@@ -9,28 +9,26 @@ covid-chestxray-dataset as of 7 July 2020, the state that gives the paper's Tabl
 """
 
 from functools import cache
-from importlib.resources import files
-from typing import Literal
+from pathlib import Path
 
 import pandas as pd
 
 
 def cxr_open() -> pd.DataFrame:
     """The open edition, a row an image, all columns text and '' where a value is not known."""
-    return _read("cxr-open.csv.gz", "gzip").copy()
+    return _read("cxr-open.csv.gz").copy()
 
 
 def covid_chestxray() -> pd.DataFrame:
     """The metadata of covid-chestxray-dataset of 7 July 2020, all columns text: 758 rows."""
-    return _read("covid-chestxray-dataset-2020-07-07.csv", None).copy()
+    return _read("covid-chestxray-dataset-2020-07-07.csv").copy()
 
 
 def covid_chestxray_states() -> pd.DataFrame:
     """Five states of that metadata, all columns text: state (date), patientid, finding, view, modality, folder."""
-    return _read("covid-chestxray-dataset-states.csv.gz", "gzip").copy()
+    return _read("covid-chestxray-dataset-states.csv.gz").copy()
 
 
 @cache
-def _read(name: str, compression: Literal["gzip"] | None) -> pd.DataFrame:
-    with (files(__package__) / name).open("rb") as file:
-        return pd.read_csv(file, dtype=str, keep_default_na=False, compression=compression)
+def _read(name: str) -> pd.DataFrame:
+    return pd.read_csv(Path(__file__).parent / name, dtype=str, keep_default_na=False)

@@ -1,11 +1,12 @@
 """Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
-A reader is a module (or object) with `NAME`, `TITLE` and `read(root) -> Collection`; `READERS` holds them by name and
-`CATALOGUE` what their publishers say. `read_data` finds the reader that a folder is for.
+A reader is a function of the folder that holds the collection; `READERS` holds them by name and `CATALOGUE` what their
+publishers say. `read_data` finds the reader that a folder is for.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
 from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
@@ -15,18 +16,8 @@ __all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "locate", "read_
            "read_data", "where_to_get"]  # fmt: skip
 
 
-class Reader(Protocol):
-    """What every reader offers."""
-
-    NAME: str
-    TITLE: str
-
-    def read(self, root: Path) -> Collection:
-        """The collection in the folder `root`."""
-
-
-READERS: dict[str, Reader] = {
-    reader.NAME: reader for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
+READERS: dict[str, Callable[[Path], Collection]] = {
+    reader.NAME: reader.read for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
 }
 """Readers by the name of their collection."""
 
@@ -42,36 +33,27 @@ def read_collection(name: str, root: Path | None = None) -> Collection:
     folder = root or locate(name)
     if name != phantom.NAME and (folder is None or not folder.is_dir()):
         raise problem(name, f"there is no folder {folder}" if folder else "the collection is not there")
-    return READERS[name].read(folder or Path())
+    return READERS[name](folder or Path())
 
 
-def read_data(data: str | Path, layout: str | None = None, positive: str | None = None) -> Collection:
+def read_data(data: str | Path, positive: str | None = None) -> Collection:
     """The collection behind `data`: a folder, a table beside its images, or the name of a collection.
 
-    A folder is read as the first published layout that its files fit, else as a table of one's own (`readers.own`);
-    `layout` names the reader instead. Raises ParameterError for an unknown layout, DataError if nothing fits.
+    A folder is read as the first published layout that its files fit, else, and wherever `positive` is given, as a
+    table of one's own (`readers.own`). Raises DataError if nothing fits.
     """
-    if layout is not None and layout not in (*READERS, own.NAME):
-        raise ParameterError(f"unknown layout '{layout}': choose one of {', '.join((*READERS, own.NAME))}.")
     path = Path(data).expanduser()
     if not path.exists():
         if str(data) in READERS:
             return read_collection(str(data))
-        if str(data) != own.NAME or (found := own.locate()) is None:
-            known = f"{', '.join(READERS)} or {own.NAME}"
-            raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
-        path = found
-    if layout == own.NAME or positive is not None or path.is_file():
-        return own.read(path, positive)
-    if layout is not None:
-        return read_collection(layout, path)
+        known = ", ".join(READERS)
+        raise DataError(f"there is no folder {path}: give a folder of images with a CSV table, or one of {known}.")
+    published = [name for name, entry in CATALOGUE.items() if path.is_dir() and any(path.glob(entry.marker))]
+    readers = [partial(read_collection, name, path) for name in published if positive is None]
     refused: list[DataError] = []
-    for name in (name for name, entry in CATALOGUE.items() if any(path.glob(entry.marker))):
+    for read in [*readers, partial(own.read, path, positive)]:
         try:
-            return read_collection(name, path)
-        except DataError as error:  # another layout's file name; the table of one's own is tried last
+            return read()
+        except DataError as error:  # the file name of another layout
             refused.append(error)
-    try:
-        return own.read(path)
-    except DataError as error:
-        raise (refused or [error])[0] from None
+    raise refused[0]

@@ -2,14 +2,14 @@
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.data.schema import IMAGE_TABLE, validate_exclusions, validate_images
+from cxrlib.data.schema import EXCLUSIONS, IMAGE_TABLE, validate_images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paths import data_root
 
@@ -19,15 +19,12 @@ NOT_NAMED = "file that the table does not name"
 MISSING = "missing file"
 REPEATED = "repeats a file of an earlier row"
 NOT_AN_IMAGE = "not an image file"
-NOT_UTF8 = "file whose name is not UTF-8"
 
 _VIEWS = {
     "pa": "PA", "ap": "AP", "ap supine": "AP Supine", "ap erect": "AP", "ap semi erect": "AP", "l": "L",
     "lateral": "L", "ll": "L", "rl": "L", "axial": "Axial", "coronal": "Coronal",
 }  # fmt: skip
 _ADULT, _OLDEST = 18, 120  # years
-BOTH_LABELS = {"COVID-19": ("label", "covid"), "non-COVID": ("label", "non_covid")}
-"""For `collect`: neither class may be empty."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,7 @@ CATALOGUE = {
 
 
 def publication(name: str) -> Publication:
-    """The entry of a collection; ParameterError for an unknown name or the built-in phantoms."""
-    if name == "phantom":
-        raise ParameterError("the phantoms are built in: they lie in no folder and need not be fetched.")
+    """The entry of a collection; ParameterError for an unknown name (the phantoms are built in and have none)."""
     if name not in CATALOGUE:
         raise ParameterError(f"unknown collection '{name}': choose one of {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]
@@ -71,8 +66,6 @@ def publication(name: str) -> Publication:
 
 def where_to_get(name: str) -> str:
     """Where to get a collection and how it must lie, as the second half of a sentence."""
-    if name == "phantom":
-        return "it is built in"
     entry = publication(name)
     place = f"under {data_root() / entry.folders[0]} ({entry.layout})"
     if entry.fetchable:
@@ -82,11 +75,10 @@ def where_to_get(name: str) -> str:
 
 def locate(name: str, root: Path | None = None) -> Path | None:
     """Folder of a collection under the data root (or `root`), or None if it does not lie there."""
-    if name == "phantom":
+    if name not in CATALOGUE:  # the phantoms
         return None
-    entry = publication(name)
-    places = ((root or data_root()) / folder for folder in entry.folders)
-    return next((place for place in places if place.is_dir() and any(place.glob(entry.marker))), None)
+    places = [(root or data_root()) / folder for folder in CATALOGUE[name].folders]
+    return next((place for place in places if place.is_dir() and any(place.glob(CATALOGUE[name].marker))), None)
 
 
 def problem(name: str, text: str) -> DataError:
@@ -96,7 +88,7 @@ def problem(name: str, text: str) -> DataError:
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """One collection as read: `images` is a `schema.IMAGE_TABLE`, `excluded` a `schema.EXCLUSIONS`.
+    """One collection as read: `images` is a `schema.IMAGE_TABLE`, `excluded` has the columns `schema.EXCLUSIONS`.
 
     Rows of the publisher's table and image files that it does not name add up to the two. `version`: which of several
     published versions. `labels`: how each value of a user's label was read (columns value, label, rows).
@@ -114,42 +106,33 @@ def collect(
     name: str,
     root: Path,
     rows: pd.DataFrame,
-    reasons: Iterable[tuple[pd.Series, str]],
-    folders: Iterable[str] | None,
-    classes: Mapping[str, tuple[str, object]],
+    reasons: Iterable[tuple[pd.Series, str]] = (),
+    files: Iterable[str] | None = None,
     version: str = "",
     title: str | None = None,
-    elsewhere: Iterable[str] = (),
-    ignore: Iterable[str] = (),
 ) -> Collection:
     """A collection from its publisher's rows and the files on disk.
 
     `rows`: columns of the image table that are known, and `file` (POSIX path inside `root`); `image_id` if it is not
-    '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts. Left out too:
-    rows whose file is missing or was named before, and files under `folders` (None: no file is looked for) that no row
-    names. `elsewhere`: files known to be there outside these folders; `ignore`: files inside them that are no part of
-    the collection. `classes`: for each class that must not be empty its (column, value). Raises DataError.
+    '<name>/<file>'. `reasons`: (mask, reason) pairs for rows to leave out; the first that holds counts. `files`: those
+    that are there (None: every one that a row names). Left out too: rows whose file is missing or was named before,
+    and files that no row names. Raises DataError.
     """
     if "image_id" not in rows:
         rows = rows.assign(image_id=f"{name}/" + rows["file"])
-    on_disk = [*rows["file"]] if folders is None else [*elsewhere, *files_under(root, folders)]
-    strangers = {utf8(file): _stranger(file) for file in sorted(set(on_disk).difference(rows["file"], ignore))}
-    present = rows["file"].isin([file for file in on_disk if utf8(file) == file])
-    reason = first_reason(rows.index, [*reasons, (~present, MISSING)])
-    repeated = rows.index[reason.isna()][rows["file"][reason.isna()].duplicated()]
-    reason[repeated] = REPEATED
-    left_out = pd.DataFrame({"image_id": rows["image_id"], "reason": reason})[reason.notna()]
-    unnamed = pd.DataFrame({"image_id": [f"{name}/{file}" for file in strangers], "reason": [*strangers.values()]})
-    excluded = pd.concat([left_out, unnamed]).assign(collection=name)
-    images = rows[reason.isna()].assign(collection=name)
-    images["path"] = [str(root.absolute() / file) for file in images["file"]]
-    for what, (column, value) in classes.items():
-        if not (images[column] == value).any():
-            raise problem(name, f"no usable image of class {what} in {root}")
-    images = images.assign(**{column: None for column in IMAGE_TABLE.columns if column not in images})
-    images = images[[*IMAGE_TABLE.columns, *images.columns.difference([*IMAGE_TABLE.columns, "file"], sort=False)]]
-    left_out = validate_exclusions(excluded[["image_id", "collection", "reason"]])
-    return Collection(name, title or publication(name).title, validate_images(images), left_out, version)
+    rows = rows.assign(collection=name, path=[str(root.absolute() / file) for file in rows["file"]])
+    there = set(rows["file"] if files is None else files)
+    reason = first_reason(rows.index, [*reasons, (~rows["file"].isin(there), MISSING)])
+    kept = rows["file"][reason.isna()]
+    reason[kept.index[kept.duplicated()]] = REPEATED
+    columns = [*IMAGE_TABLE.columns, *rows.columns.difference([*IMAGE_TABLE.columns, "file"], sort=False)]
+    images = validate_images(rows[reason.isna()].reindex(columns=columns))
+    strangers = pd.Series(sorted(there.difference(rows["file"])), dtype=str)
+    unnamed = is_image(strangers).map({True: NOT_NAMED, False: NOT_AN_IMAGE})
+    unnamed = pd.DataFrame({"image_id": f"{name}/" + strangers, "reason": unnamed})
+    excluded = pd.concat([rows.assign(reason=reason)[reason.notna()], unnamed]).assign(collection=name)
+    excluded = excluded[[*EXCLUSIONS]].reset_index(drop=True)
+    return Collection(name, title or publication(name).title, images, excluded, version)
 
 
 def first_reason(index: pd.Index, reasons: Iterable[tuple[pd.Series, str]]) -> pd.Series:
@@ -161,7 +144,10 @@ def first_reason(index: pd.Index, reasons: Iterable[tuple[pd.Series, str]]) -> p
 
 
 def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
-    """POSIX paths inside `root` of all files in these folders, hidden ones left out, sorted; links are followed."""
+    """POSIX paths inside `root` of all files in these folders, hidden ones left out, sorted; links are followed.
+
+    A byte of a name that is not UTF-8 becomes a replacement character, so that no row of a table names that file.
+    """
     for folder in folders:
         seen: set[str] = set()  # a link may lead back to a folder above it
         for place, inner, names in os.walk(root / folder, followlinks=True):
@@ -169,7 +155,8 @@ def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
             visible = sorted(name for name in inner if not name.startswith("."))
             inner[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]
             inside = Path(place).relative_to(root)
-            yield from ((inside / name).as_posix() for name in sorted(names) if not name.startswith("."))
+            for name in sorted(name for name in names if not name.startswith(".")):
+                yield (inside / name).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_table(name: str, path: Path, required: Iterable[str]) -> pd.DataFrame:
@@ -181,15 +168,10 @@ def read_table(name: str, path: Path, required: Iterable[str]) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise problem(name, f"{path} is not a readable CSV table ({error})".replace("\n", " ")) from error
     table.columns = table.columns.str.strip().str.lstrip("\ufeff")
-    require_columns(name, path, table, required)
-    return table
-
-
-def require_columns(name: str, path: Path, table: pd.DataFrame, required: Iterable[str]) -> None:
-    """Raise DataError if a publisher's table lacks one of the `required` columns."""
     if lacking := [column for column in required if column not in table]:
         found = ", ".join(table.columns[:12])
         raise problem(name, f"the header of {path} is unknown: no column {', '.join(lacking)} among {found}")
+    return table
 
 
 def blank_to_null(values: pd.Series) -> pd.Series:
@@ -220,14 +202,3 @@ def healthy(findings: pd.Series) -> pd.Series:
 def is_image(files: pd.Series) -> pd.Series:
     """Whether names of files end like an image's."""
     return ("." + files.str.rsplit(".", n=1).str[-1].str.lower()).isin(IMAGE_SUFFIXES)
-
-
-def utf8(name: str) -> str:
-    """A file's name with a replacement character for every byte that is not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _stranger(file: str) -> str:
-    if utf8(file) != file:
-        return NOT_UTF8
-    return NOT_NAMED if Path(file).suffix.lower() in IMAGE_SUFFIXES else NOT_AN_IMAGE

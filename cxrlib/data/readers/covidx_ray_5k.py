@@ -13,7 +13,6 @@ from cxrlib.data import manifests
 from cxrlib.data.readers import base
 
 NAME = "covidx_ray_5k"
-TITLE = base.CATALOGUE[NAME].title
 VERSIONS = {(31, 40): "first version (31 + 40 COVID-19 images)", (84, 100): "later version (84 + 100 COVID-19 images)"}
 """Published versions by their COVID-19 images for training and test; the paper used the first."""
 
@@ -28,12 +27,12 @@ def read(root: Path) -> base.Collection:
 
     Left out, with a reason: the publisher's own augmented copies, files that are no images, folders that are
     neither `covid` nor `non`. `version` states which published version the counts are of.
-    Raises DataError if one of the four folders is missing or empty.
+    Raises DataError if one of the four folders holds no image.
     """
-    for folder in FOLDERS:
-        if not (root / folder).is_dir():
-            raise base.problem(NAME, f"there is no folder {root / folder}")
     file = pd.Series(list(base.files_under(root, ("train", "test"))), dtype=str)
+    for folder in FOLDERS:
+        if not base.is_image(file[file.str.startswith(f"{folder}/")]).any():
+            raise base.problem(NAME, f"no usable image in {root / folder}")
     parts = file.str.split("/")
     split, kind, depth = parts.str[0], parts.str[1], parts.str.len()
     covid = kind == "covid"
@@ -64,22 +63,11 @@ def read(root: Path) -> base.Collection:
         (~kind.isin(["covid", "non"]) | (depth < 3), "neither in a folder covid nor in one named non"),
         (augmented, "augmented copy made by the publisher"),
     ]
-    version = _version(file[~augmented & base.is_image(file)])
-    collection = base.collect(NAME, root, rows, reasons, ("train", "test"), {}, version)
-    present = {
-        f"{part}/{label.removesuffix('_covid')}" for part, label in collection.images[["split", "label"]].to_numpy()
-    }
-    for folder in FOLDERS:
-        if folder not in present:
-            raise base.problem(NAME, f"no usable image in {root / folder}")
-    return collection
-
-
-def _version(file: pd.Series) -> str:
-    train, test = (int(file.str.startswith(f"{part}/covid/").sum()) for part in ("train", "test"))
+    genuine = rows[~augmented & base.is_image(file) & covid]
+    train, test = (int((genuine["split"] == part).sum()) for part in ("train", "test"))
     published = " or ".join(f"{n} + {m}" for n, m in VERSIONS)
     unknown = f"not a published version: {train} + {test} COVID-19 images, published are {published}"
-    return VERSIONS.get((train, test), unknown)
+    return base.collect(NAME, root, rows, reasons, file, VERSIONS.get((train, test), unknown))
 
 
 def _of_open_edition() -> pd.DataFrame:

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,9 @@ import pandas as pd
 
 from cxrlib.data.readers import base
 from cxrlib.errors import DataError
-from cxrlib.paths import data_root
 from cxrlib.storage import file_digest
 
 NAME = "own"
-TITLE = "images of your own"
 TABLES = ("images.csv", "labels.csv", "metadata.csv")
 """Names of the table, the first that is there counts; else the folder's only .csv or .tsv file."""
 
@@ -60,12 +59,6 @@ _COVID = {"covid", "covid19"}  # spellings of one disease, as `_key` writes them
 _MODALITIES = {"x-ray": "X-ray", "xray": "X-ray", "cr": "X-ray", "dx": "X-ray", "ct": "CT"}
 
 
-def locate() -> Path | None:
-    """The folder `own` under the data root, or None if it is not there."""
-    folder = data_root() / NAME
-    return folder if folder.is_dir() else None
-
-
 def read(root: Path, positive: str | None = None) -> base.Collection:
     """The collection in `root`: a folder with images and one table, or that table itself.
 
@@ -77,38 +70,37 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
     """
     table, rows = _read_table(root)
     root = table.parent.absolute()
-    on_disk = {name for name in base.files_under(root, [""]) if base.utf8(name) == name}
+    on_disk = set(base.files_under(root, [""])) - {table.name}
     file = rows["file"].str.replace("\\", "/").str.removeprefix("./").str.removeprefix(f"{root.as_posix()}/")
     file = file.where(file.isin(on_disk) | ~("images/" + file).isin(on_disk), "images/" + file)
-    elsewhere = {name for name in set(file) - on_disk if name and os.path.isfile(root / name)}
-    present = file.isin(on_disk | elsewhere)
-    label = _labels(rows["label"], positive, table)
-    part = _parts(rows["split"], table) if "split" in rows else pd.Series(None, index=rows.index, dtype="string")
-    disputed = file.duplicated() & file.isin(file[label.groupby(file).transform("nunique") > 1])
-    if not present.any():
+    there = on_disk.union(name for name in set(file) - on_disk if name and os.path.isfile(root / name))
+    if not there.intersection(file):
         raise DataError(f"none of the {len(rows)} files that {table} names is there: paths must be relative to {root}.")
-    source, finding = _column(rows, "source").fillna(NAME), _column(rows, "finding")
+    label = _labels(rows["label"], positive, table)
+    part = _meanings(rows["split"], SPLITS, f"{table} has splits that are unknown", "write train, valid or test")
+    disputed = file.duplicated() & file.isin(file[label.groupby(file).transform("nunique") > 1])
+    patient = rows["patient"].str.casefold().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    stated = rows.mask(rows == "")
+    source = stated["source"].fillna(NAME)
     found = pd.DataFrame(
         {
             "file": file,
             "image_id": f"{NAME}/" + file.str.lstrip("/"),
             "source": source,
             "label": label,
-            "finding": finding,
-            "healthy": base.healthy(finding),
-            "patient_id": source + ":" + _patients(rows),
-            "view": base.views(_column(rows, "view").fillna("")),
-            "modality": _column(rows, "modality").str.lower().map(_MODALITIES).fillna("unknown"),
-            "population": base.population(_column(rows, "age").fillna("")),
-            "licence": _column(rows, "licence").fillna("not stated"),
+            "finding": stated["finding"],
+            "healthy": base.healthy(stated["finding"]),
+            "patient_id": source + ":" + patient.mask(patient.isin(UNKNOWN)),
+            "view": base.views(rows["view"]),
+            "modality": rows["modality"].str.lower().map(_MODALITIES).fillna("unknown"),
+            "population": base.population(rows["age"]),
+            "licence": stated["licence"].fillna("not stated"),
             "split": part.where(part != "valid"),
             "source_split": part,
         }
     )
-    reasons = [(file == "", "row without a file"), (~present, base.MISSING), (disputed, CONTRADICTED)]
-    collection = base.collect(
-        NAME, root, found, reasons, [""], {}, table.name, title=TITLE, elsewhere=elsewhere, ignore=[table.name]
-    )
+    reasons = [(file == "", "row without a file"), (~file.isin(there), base.MISSING), (disputed, CONTRADICTED)]
+    collection = base.collect(NAME, root, found, reasons, there, table.name, "images of your own")
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_digest, collection.images["path"]))
     mapping = pd.DataFrame({"value": rows["label"], "label": label}).value_counts(dropna=False).rename("rows")
@@ -116,7 +108,7 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
 
 
 def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
-    """Path of the table and its rows as stripped text, columns named as in `COLUMNS`."""
+    """Path of the table and its rows as stripped text, in the columns `COLUMNS`; '' where nothing is stated."""
     path = root if root.is_file() else _find_table(root)
     try:
         text = _decoded(path.read_bytes())
@@ -139,8 +131,8 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
             raise DataError(f"{path} has several columns for the {role} ({', '.join(names)}): keep one of them.")
     if table.empty:
         raise DataError(f"{path} has a header but no row: add a row for each image.")
-    table = table.rename(columns={names[0]: role for role, names in roles.items()})[list(roles)]
-    return path, table.fillna("").apply(lambda column: column.str.strip())
+    table = table.rename(columns={names[0]: role for role, names in roles.items()})
+    return path, table.reindex(columns=[*COLUMNS], fill_value="").fillna("").apply(lambda column: column.str.strip())
 
 
 def _decoded(content: bytes) -> str:
@@ -172,14 +164,17 @@ def _labels(values: pd.Series, positive: str | None, table: Path) -> pd.Series:
         if not hit.any():
             raise DataError(f"no row of {table} has the label '{positive}': there are {_some(values)}.")
         return hit.map({True: "covid", False: "non_covid"}).where(hit | ~missing, None)
-    label = key.map({_key(value): label for label, names in LABELS.items() for value in names})
-    unknown = values[label.isna() & ~missing]
-    if len(unknown):
-        raise DataError(
-            f"{table} has labels that are neither positive nor negative ({_some(unknown)}): write covid and non_covid, "
-            "or name the positive one with --positive."
-        )
-    return label
+    wrong = f"{table} has labels that are neither positive nor negative"
+    return _meanings(values, LABELS, wrong, "write covid and non_covid, or name the positive one with --positive")
+
+
+def _meanings(values: pd.Series, names: Mapping[str, tuple[str, ...]], wrong: str, advice: str) -> pd.Series:
+    """Each value as the name that has it among its spellings, null where not known; DataError for any other value."""
+    meaning = values.map(_key).map({_key(value): name for name, spellings in names.items() for value in spellings})
+    strange = values[meaning.isna() & ~values.str.lower().isin(UNKNOWN)]
+    if len(strange):
+        raise DataError(f"{wrong} ({_some(strange)}): {advice}.")
+    return meaning
 
 
 def _key(value: str) -> str:
@@ -187,34 +182,10 @@ def _key(value: str) -> str:
     return re.sub(r"[\s_-]+", "", re.sub(r"^(\d+)\.0+$", r"\1", value.strip().casefold()))
 
 
-def _patients(rows: pd.DataFrame) -> pd.Series:
-    """Patients in lower case, numbers without a fraction of zero, null where the table does not know them."""
-    patient = _column(rows, "patient").str.casefold().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
-    return patient.mask(patient.isin(UNKNOWN))
-
-
-def _parts(values: pd.Series, table: Path) -> pd.Series:
-    part = values.str.lower().map({value: part for part, names in SPLITS.items() for value in names})
-    unknown = values[part.isna() & ~values.str.lower().isin(UNKNOWN)]
-    if len(unknown):
-        raise DataError(f"{table} has splits that are unknown ({_some(unknown)}): write train, valid or test.")
-    return part
-
-
 def _some(values: pd.Series) -> str:
     return ", ".join(f"'{value}'" for value in sorted(values.unique())[:5])
 
 
-def _column(rows: pd.DataFrame, name: str) -> pd.Series:
-    """A column with blanks as null; all null where the table has none."""
-    if name not in rows:
-        return pd.Series(None, index=rows.index, dtype="string")
-    return base.blank_to_null(rows[name]).astype("string")
-
-
 def _digest(path: str) -> str | None:
     """SHA-256 of a file; null if it may not be read, which the image store then states."""
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
+    return file_digest(path) if os.access(path, os.R_OK) else None

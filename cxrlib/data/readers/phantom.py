@@ -1,8 +1,7 @@
 """The built-in collection: phantoms need no folder and no download.
 
-Their table mimics the open edition's: COVID-19 images come from one source, most others from another, the candidates
-for the test set lie inside the collection that the combined cohort adds, as in reality. The finding alone tells the
-classes apart: the acquisition site is drawn without regard to the label unless a spec confounds the two.
+Their table mimics the open edition's: COVID-19 images come from one source, most others from another, and the
+candidates for the test set lie inside the collection that the combined cohort adds, as in reality.
 """
 
 from pathlib import Path
@@ -11,13 +10,11 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.readers.base import Collection
-from cxrlib.data.schema import validate_images
+from cxrlib.data.schema import EXCLUSIONS, validate_images
 from cxrlib.images.phantom import PhantomSpec, default_spec
 from cxrlib.storage import digest
 
 NAME = "phantom"
-TITLE = "synthetic phantoms"
-LICENCE = "CC0 1.0 (generated)"
 
 _BLOCKS: tuple[tuple[str, str, int, float, bool, bool], ...] = (
     # source, finding, images at scale 1, images per patient (mean), covidx_candidate, in_july2020_metadata
@@ -33,8 +30,8 @@ _BLOCKS: tuple[tuple[str, str, int, float, bool, bool], ...] = (
 
 def read(root: Path | None = None) -> Collection:
     """The phantoms of the default spec; `root` is not used."""
-    excluded = pd.DataFrame(columns=["image_id", "collection", "reason"], dtype=str)
-    return Collection(NAME, TITLE, images(default_spec()), excluded)
+    nothing = pd.DataFrame(columns=[*EXCLUSIONS], dtype=str)
+    return Collection(NAME, "synthetic phantoms", images(default_spec()), nothing)
 
 
 def images(spec: PhantomSpec) -> pd.DataFrame:
@@ -51,22 +48,21 @@ def images(spec: PhantomSpec) -> pd.DataFrame:
             patient, left = patient + 1, left - here
             rows += [(source, finding, patient, candidate, july)] * here
     table = pd.DataFrame(rows, columns=["source", "finding", "patient", "covidx_candidate", "in_july2020_metadata"])
-    paths = [spec.path(finding, patient, n) for n, (_, finding, patient, *_) in enumerate(rows)]
-    covid = table["finding"] == "covid"
+    paths = [spec.path(row.finding, row.patient, row.Index) for row in table.itertuples()]
     names = {"covid": "COVID-19", "normal": "No Finding"}
-    table = table.assign(
+    made = table.assign(
         image_id=[f"phantom/s{spec.seed}-c{spec.confounding:g}/{n:05d}" for n in range(len(rows))],
         path=paths,
         sha256=[digest(path) for path in paths],
-        collection="phantom",
-        label=np.where(covid, "covid", "non_covid"),
+        collection=NAME,
+        label=np.where(table["finding"] == "covid", "covid", "non_covid"),
         healthy=table["finding"] == "normal",
-        patient_id=[f"phantom:{spec.seed}:{patient}" for patient in table.pop("patient")],
+        finding=table["finding"].map(names).fillna(table["finding"].str.capitalize()),
+        patient_id=[f"phantom:{spec.seed}:{patient}" for patient in table["patient"]],
         view="PA",
         modality="X-ray",
         population="adult",
-        licence=LICENCE,
+        licence="CC0 1.0 (generated)",
         **dict.fromkeys(("width", "height", "duplicate_group", "split")),
-        finding=[names.get(finding, finding.capitalize()) for finding in table["finding"]],
     )
-    return validate_images(table)
+    return validate_images(made.drop(columns="patient"))

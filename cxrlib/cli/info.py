@@ -3,7 +3,6 @@
 from cxrlib import __version__
 from cxrlib.config import MODELS
 from cxrlib.data.editions import COLLECTIONS, find_edition
-from cxrlib.data.fetch import status
 from cxrlib.data.readers.base import CATALOGUE, locate
 from cxrlib.networks.weights import imagenet_at_hand
 from cxrlib.paths import cache_root, data_root, results_root, weights_root
@@ -21,7 +20,7 @@ def info() -> int:
             "cache (CXR_CACHE)": f"{cache_root()} ({_cache_mebibytes()} MiB)",
             "results (CXR_RESULTS)": f"{results_root()} ({_runs()} runs)",
         },
-        "collections": {name: status(name) for name in CATALOGUE},
+        "collections": {name: str(locate(name) or "missing: make data says how to get it") for name in CATALOGUE},
         "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
         "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
         "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
@@ -44,4 +43,4 @@ def _cache_mebibytes() -> int:
 
 
 def _runs() -> int:
-    return sum(1 for _ in (results_root() / "runs").glob("*/config.json"))
+    return sum(1 for _ in (results_root() / "runs").glob("*/record.json"))

@@ -53,12 +53,8 @@ def verify(runs: int, write: bool) -> int:
     plural = {"analysis": "analyses"}
     compared = table.loc[~skipped, "what"].value_counts()
     kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in compared.items())
-    where = (
-        ""
-        if edition.has_images
-        else " (the images that the records are of are not at hand: analyses were read, not computed)"
-    )
-    print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{where}")
+    where = " (the images that the records are of are not at hand: analyses were read, not computed)"
+    print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{'' if edition.has_images else where}")
     for row in differing.itertuples():
         print(f"  {row.what} {row.name}: {row.difference}")
     return int(len(differing) > 0)
@@ -97,10 +93,10 @@ def _manifest(records: list[Record], edition: Edition) -> Iterator[Line]:
     records = [found for found in records if found.config.edition == "open"]
     others = sorted({str(found.inputs["data"])[:12] for found in records} - {edition.digest[:12]})
     yield "manifest", edition.short, "exact", f"records were made on {', '.join(others)}" if others else ""
-    component = edition.images.set_index("image_id")["component"]
-    tests = pd.concat([found.test() for found in records]).drop_duplicates(["image_id", "component"])
-    moved = tests[tests["image_id"].map(component) != tests["component"]]
-    yield "manifest", "linked components", "exact", "" if moved.empty else f"other links of {moved['image_id'].iloc[0]}"
+    tests = [found.test()[["image_id", "component"]] for found in records]
+    stated = {pair for test in tests for pair in test.itertuples(index=False, name=None)}
+    moved = sorted(stated.difference(edition.images[["image_id", "component"]].itertuples(index=False, name=None)))
+    yield "manifest", "linked components", "exact", f"other links of {moved[0][0]}" if moved else ""
     if edition.has_images:
         listed, found = (
             table.images.set_index("image_id").drop(columns="path").astype("string").fillna("")

@@ -51,12 +51,14 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_info_names_folders_editions_and_versions(phantom_env: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (phantom_env / "results" / "runs" / "one").mkdir(parents=True)
+    (phantom_env / "results" / "runs" / "one" / "record.json").touch()
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert str(phantom_env / "data") in printed and str(phantom_env / "weights") in printed
     assert "lacks covidx_ray_5k, covid-chestxray-dataset, CheXpert" in printed
     assert "complete <- auto" in next(line for line in printed.splitlines() if line.strip().startswith("phantom"))
-    assert __version__ in printed and "torch" in printed
+    assert __version__ in printed and "torch" in printed and "(1 runs)" in printed
 
 
 def test_a_fault_of_the_program_is_told_from_an_error_of_the_user(

@@ -13,19 +13,20 @@ from cxrlib.training.precision import best_device, hardware_precision
 def info() -> int:
     """Print it, by heading and name; 0."""
     device, auto = best_device(), find_edition()
+    cached = sum(file.stat().st_size for file in cache_root().rglob("*") if file.is_file())
+    runs = list((results_root() / "runs").glob("*/record.json"))
     report: dict[str, dict[str, str]] = {
         "folders": {
             "data (CXR_DATA)": str(data_root()),
             "weights (CXR_WEIGHTS)": str(weights_root()),
-            "cache (CXR_CACHE)": f"{cache_root()} ({_cache_mebibytes()} MiB)",
-            "results (CXR_RESULTS)": f"{results_root()} ({_runs()} runs)",
+            "cache (CXR_CACHE)": f"{cache_root()} ({cached // 2**20} MiB)",
+            "results (CXR_RESULTS)": f"{results_root()} ({len(runs)} runs)",
         },
         "collections": {name: str(locate(name) or "missing: make data says how to get it") for name in CATALOGUE},
         "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
         "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
         "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
-        "versions": {"cxrlib": f"{__version__} ({code_revision()[:12]})"}
-        | {k: v for k, v in versions().items() if k != "cxrlib"},
+        "versions": versions() | {"cxrlib": f"{__version__} ({code_revision()[:12]})"},
     }
     for title, lines in report.items():
         print(title, *(f"  {name:24} {value}" for name, value in lines.items()), sep="\n")

@@ -56,15 +56,14 @@ def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False, 
     for folder in (runs_root(config), cache_root()):
         check_writable(folder)
     samples = prepared(config, edition, run_samples(config, edition))
-    state = interrupted(run_key(config, inputs))
-    trained = train(config, samples, initial_trunk(config, edition), state=state if save else None)
+    state = interrupted(run_key(config, inputs)) if save else None
+    trained = train(config, samples, initial_trunk(config, edition), state=state)
     record = as_record(config, inputs, samples, trained, repeat_command(config))
     if config.pretraining.endswith("chestxray"):
         trunk = {"trunk_sha256": file_digest(_trunk_path(config, edition))}
         record = replace(record, provenance={**record.provenance, **trunk})
     if save:
         keep(record, trained.network)
-        state.unlink(missing_ok=True)
     return record
 
 
@@ -136,6 +135,7 @@ def keep(record: Record, network: Classifier) -> None:
     except OSError as error:
         kept = save_record(record, cache_root() / "unsaved")
         raise RecordError(f"the record could not be written ({error.strerror}): it is kept at {kept}.") from error
+    interrupted(record.key).unlink(missing_ok=True)
 
 
 def repeat_command(config: RunConfig) -> str:

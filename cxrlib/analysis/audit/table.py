@@ -66,10 +66,10 @@ def read_cells(path: Path) -> list[dict[str, str]]:
     read as a point. Raises DataError if the file is missing, has no rows, repeats a header or has uneven rows.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip(" ,;\t")]
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path} ({error}): give a CSV file in UTF-8, or 'paper'.") from error
-    lines = [line for line in lines if not line.startswith("#")]
+    lines = [line for line in text.splitlines() if line.strip(" ,;\t") and not line.startswith("#")]
     if len(lines) < 2:
         raise DataError(f"{path} holds no table: it needs a line of headers and at least one row.")
     separator = max(",;\t", key=lines[0].count)

@@ -1,4 +1,4 @@
-"""A trained network of this project on images of any origin. Predictions are written as they are made, so a killed call goes on."""
+"""A trained network of this project on images of any origin; what was predicted before a call was killed is kept."""
 
 import io
 import os
@@ -41,7 +41,7 @@ class Model:
 
 
 def load_model(name: str | Path) -> Model:
-    """The network behind `name`: a record's key, a file of weights, or the folder that `own` wrote; WeightsError where there is none."""
+    """The network behind a record's key, a file of weights, or the folder that `own` wrote; WeightsError without one."""
     path = Path(name).expanduser()
     path = path / WEIGHTS if path.is_dir() else path
     path = path if path.is_file() else checkpoint_path(Path(name).name)
@@ -58,8 +58,8 @@ def load_model(name: str | Path) -> Model:
 def list_images(source: Path) -> pd.DataFrame:
     """The images to predict: image_id and path, from a folder (every image file in it) or a CSV table.
 
-    A table has a column `path` or `file`, relative to the table, and `image_id` (default: the file); names of images that
-    the editions at hand hold need no file. Raises DataError for anything else.
+    A table has a column `path` or `file`, relative to it, and `image_id` (default: the file); images that the editions
+    at hand hold need no file. Raises DataError for anything else.
     """
     if source.is_dir():
         paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

@@ -123,7 +123,7 @@ def comparable(scored: Score, records: Iterable[Record]) -> list[Record]:
 
 
 def results_table(scored: Sequence[Score], records: Sequence[Record] = ()) -> pd.DataFrame:
-    """A row a set of predictions, the best AUROC first: name, by, metrics with intervals, threshold transfer, sources, calibration."""
+    """A row a set of predictions, the best AUROC first: metrics with intervals, threshold transfer, sources, calibration."""
     rows, judged = [], list[Score | Record]([*scored, *records])
     for one in judged:
         name, by = (one.name, "submitted") if isinstance(one, Score) else (one.key, "recorded")
@@ -161,7 +161,7 @@ def summary_sentence(scored: Score, records: Sequence[Record]) -> str:
 
 
 def write_report(folder: Path, scored: Sequence[Score], records: Sequence[Record]) -> None:
-    """Write results.csv, the paired tests of two files and the metrics as JSON into `folder`; only an earlier report is replaced."""
+    """Write results, paired tests of two files and metrics into `folder`; only an earlier report is replaced."""
     tables = {"results.csv": results_table(scored, records)}
     if len(scored) == 2:
         tables["paired_tests.csv"] = paired_tests(*scored)

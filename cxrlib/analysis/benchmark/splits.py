@@ -38,8 +38,8 @@ def split_table(
 ) -> pd.DataFrame:
     """What a run with these parameters trains, validates and tests on: a row an image of each part, columns `COLUMNS`.
 
-    It needs no image, so the open edition's table can be had on every machine. Under `released` and `paper` an image may
-    stand in two parts, or twice in one, as it did for the authors. Raises ParameterError for an unknown cohort or protocol.
+    No image is read. Under `released` and `paper` an image may stand in two parts, or twice in one, as it did for the
+    authors. Raises ParameterError for an unknown cohort or protocol.
     """
     if cohort not in COHORTS:
         raise ParameterError(f"cohort = '{cohort}' is not allowed: choose one of {', '.join(COHORTS)}.")
@@ -66,10 +66,9 @@ def split_table(
 
 
 def write_images(split: pd.DataFrame, edition: Edition, folder: Path, size: int) -> pd.DataFrame:
-    """Write what the study's networks see of each image, a grey PNG of `size` x `size` pixels, and return `split` with `path`.
+    """Write what the networks see of each image, a grey PNG of `size` x `size` pixels, into a new or empty folder.
 
-    `path` is relative to `folder`'s parent. Raises DataError where the images are not at hand, ParameterError for a folder
-    that holds anything.
+    Returns `split` with `path`, relative to the folder's parent. Raises DataError where the images are not at hand.
     """
     check_folder(folder, None)
     edition.require_images()

@@ -20,8 +20,8 @@ Masks = npt.NDArray[np.bool_]
 
 def has_mask(images: pd.DataFrame) -> pd.Series:
     """Whether an image's lungs are known, bool: a phantom's always, a radiograph's where its collection has a mask."""
-    stored = [_file(*row) is not None for row in images[["image_id", "collection"]].itertuples(index=False)]
-    return images["path"].str.startswith("phantom:") | np.array(stored, dtype=bool)
+    stored = map(_file, images["image_id"], images["collection"])
+    return images["path"].str.startswith("phantom:") | np.array([file is not None for file in stored], dtype=bool)
 
 
 def lung_masks(images: pd.DataFrame, size: int) -> Masks:

@@ -1,8 +1,8 @@
 """The disease or the source? What a score tells within one source, and what it tells of the source where nobody is ill.
 
-A source is where an image was published. Where COVID-19 comes from few sources, a network that reads the source alone ranks
-well over all images. Two figures take that apart: the AUROC over pairs of one source, which the source cannot help, and the
-AUROC with which the same score tells COVID-19's sources from the others among negatives, which the disease cannot help.
+Where COVID-19 comes from few sources (places of publication), a network that reads the source alone ranks well over all
+images. Two figures take that apart: the AUROC over pairs of one source, which the source cannot help, and the AUROC with
+which the same score tells COVID-19's sources from the others among negatives, which the disease cannot help.
 """
 
 from typing import Any
@@ -19,14 +19,14 @@ KEYS = ("value", "low", "high", "positives", "negatives", "sources")
 def within_source(rows: pd.DataFrame, logits: npt.ArrayLike | None = None, draws: int = 1000) -> dict[str, Any]:
     """AUROC over the pairs of a positive and a negative of the same source, a tie counting one half.
 
-    rows: [N], with label (1 = COVID), source, component and, unless `logits` are given, logit; logits: [N, S] of S training
-    seeds, whose AUROCs are averaged. Only sources with both classes take part. Returns `KEYS` as plain numbers: value with its
-    95 % interval by `intervals.bootstrap` (None where no source has both classes), the images compared and their sources.
+    rows: [N], with label (1 = COVID), source, component and, unless `logits` are given, logit; logits: [N, S] of S
+    training seeds, whose AUROCs are averaged. Only sources with both classes take part. Returns `KEYS` as plain numbers:
+    value with its interval by `intervals.bootstrap` (None where no source has both), images compared, and their sources.
     """
-    y, source, scores = (rows["label"] == 1).to_numpy(), rows["source"].to_numpy(), _scores(rows, logits)
+    y, source = (rows["label"] == 1).to_numpy(), rows["source"].to_numpy()
     mixed = [name for name in np.unique(source) if 0 < y[source == name].sum() < (source == name).sum()]
     chosen = np.isin(source, mixed)
-    return _judged(rows[chosen], scores[chosen], y[chosen], same_source(rows["source"][chosen]), len(mixed), draws)
+    return _judged(rows, logits, chosen, y, same_source(rows["source"][chosen]), len(mixed), draws)
 
 
 def same_source(sources: pd.Series) -> Statistic:
@@ -53,19 +53,16 @@ def source_among_negatives(
     Arguments and result as in `within_source`; a source of COVID-19 is one with a positive image. `positives` are the
     negatives of such sources, `negatives` those of the other sources, `sources` how many sources of COVID-19 there are.
     """
-    negative = (rows["label"] != 1).to_numpy()
-    of_covid, well = rows.loc[~negative, "source"].unique(), rows[negative]
-    target = well["source"].isin(of_covid).to_numpy()
-    return _judged(well, _scores(rows, logits)[negative], target, weighted_auroc, len(of_covid), draws)
-
-
-def _scores(rows: pd.DataFrame, logits: npt.ArrayLike | None) -> Floats:
-    return np.asarray(rows["logit"] if logits is None else logits, np.float64)
+    positive = rows["label"] == 1
+    of_covid = rows.loc[positive, "source"].unique()
+    target, chosen = rows["source"].isin(of_covid).to_numpy(), ~positive.to_numpy()
+    return _judged(rows, logits, chosen, target, weighted_auroc, len(of_covid), draws)
 
 
 def _judged(
-    rows: pd.DataFrame, scores: Floats, target: Bools, statistic: Statistic, sources: int, draws: int
+    rows: pd.DataFrame, logits: Any, chosen: Bools, target: Bools, statistic: Statistic, sources: int, draws: int
 ) -> dict[str, Any]:
-    ends = bootstrap(target, scores, rows["component"].to_numpy(), {"value": statistic}, draws)["value"]
+    y, scores = target[chosen], np.asarray(rows["logit"] if logits is None else logits)[chosen]
+    ends = bootstrap(y, scores, rows["component"].to_numpy()[chosen], {"value": statistic}, draws)["value"]
     numbers = (value if np.isfinite(value) else None for value in ends)
-    return dict(zip(KEYS, (*numbers, int(target.sum()), int((~target).sum()), sources), strict=True))
+    return dict(zip(KEYS, (*numbers, int(y.sum()), int((~y).sum()), sources), strict=True))

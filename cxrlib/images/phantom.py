@@ -103,11 +103,6 @@ def sites(paths: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array([_exposure(path)[3] for path in paths], np.int64)
 
 
-def draw_site(covid: bool, confounding: float, rng: np.random.Generator) -> int:
-    """0 or 1: the site of an image, given its label and the degree of confounding."""
-    return int(rng.uniform() < 0.5 * (1 + confounding * (1 if covid else -1)))
-
-
 def attenuation(chest: Thorax, filled: Field) -> Field:
     """Line integral of mu over the ray, dimensionless, float32 [S, S]; the `filled` part of a lung counts as tissue."""
     tissue = chest.lung * filled
@@ -147,7 +142,8 @@ def _exposure(path: str) -> tuple[float, float, float, int, np.random.Generator]
     spec, kind, _, number = parse_path(path)
     rng = np.random.default_rng([spec.seed, number, _EXPOSURE])
     drawn = float(np.exp(rng.normal(0, 0.35))), rng.uniform(4.0, 12.0), rng.uniform(93.0, 98.5)
-    return *drawn, draw_site(kind == "covid", spec.confounding, rng), rng
+    share = 0.5 * (1 + spec.confounding * (1 if kind == "covid" else -1))  # of such images that come from site 1
+    return *drawn, int(rng.uniform() < share), rng
 
 
 def _render_one(path: str, size: int) -> npt.NDArray[np.uint8]:

@@ -118,21 +118,20 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
             table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False)
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path} is not a readable CSV table ({error}).".replace("\n", " ")) from error
-    roles: dict[str, list[str]] = {}
-    for name in table:
-        header = re.sub(r"[\s-]+", "_", name.strip().lower())
-        for role in (role for role, known in COLUMNS.items() if header in known):
-            roles.setdefault(role, []).append(name)
-    for role in (role for role in ("file", "label") if role not in roles):
-        there = f"(there are {', '.join(list(table)[:12])})"
-        raise DataError(f"{path} has no column for the {role}: name it {' or '.join(COLUMNS[role][:3])} {there}.")
-    for role, names in roles.items():
-        if len(names) > 1:
-            raise DataError(f"{path} has several columns for the {role} ({', '.join(names)}): keep one of them.")
+    meant = {header: role for role, headers in COLUMNS.items() for header in headers}
+    headers = table.columns.to_series().str.strip().str.lower().str.replace(r"[\s-]+", "_", regex=True)
+    roles = headers.map(meant).dropna()
+    for role in ("file", "label"):
+        if role not in roles.values:
+            there = f"(there are {', '.join(list(table)[:12])})"
+            raise DataError(f"{path} has no column for the {role}: name it {' or '.join(COLUMNS[role][:3])} {there}.")
+    for role in roles[roles.duplicated()]:
+        names = ", ".join(roles.index[roles == role])
+        raise DataError(f"{path} has several columns for the {role} ({names}): keep one of them.")
     if table.empty:
         raise DataError(f"{path} has a header but no row: add a row for each image.")
-    table = table.rename(columns={names[0]: role for role, names in roles.items()})
-    return path, table.reindex(columns=[*COLUMNS], fill_value="").fillna("").apply(lambda column: column.str.strip())
+    table = table.rename(columns=roles).reindex(columns=[*COLUMNS], fill_value="").fillna("")
+    return path, table.apply(lambda column: column.str.strip())
 
 
 def _decoded(content: bytes) -> str:

@@ -29,7 +29,7 @@ class Protocol:
     def parse(cls, text: str) -> "Protocol":
         """The protocol named by `text`: a name, or a name with overrides, `name+field=value+...`.
 
-        Its own name is the shortest: overrides that change nothing dropped, the rest sorted. Raises ParameterError for an
+        Its name is the shortest: overrides that change nothing dropped, the rest sorted. Raises ParameterError for an
         unknown name, field or value.
         """
         base, *overrides = text.split("+")
@@ -57,15 +57,17 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 PROTOCOLS = {
     "released": Protocol(
-        "released", loss_without_beta="linear", checkpoint="last", rotation="random", split="image", split_order="after",
-        split_seed="documented", chestxray_filter="released", test_overlap="kept", normalisation="none",
+        "released", loss_without_beta="linear", checkpoint="last", rotation="random", split="image",
+        split_order="after", split_seed="documented", chestxray_filter="released", test_overlap="kept",
+        normalisation="none",
     ),
     "paper": Protocol(
-        "paper", loss_without_beta="cross_entropy", checkpoint="best", rotation="fixed", split="image", split_order="after",
-        split_seed="run", chestxray_filter="no_ct", test_overlap="kept", normalisation="none",
+        "paper", loss_without_beta="cross_entropy", checkpoint="best", rotation="fixed", split="image",
+        split_order="after", split_seed="run", chestxray_filter="no_ct", test_overlap="kept", normalisation="none",
     ),
     "clean": Protocol(
         "clean", loss_without_beta="cross_entropy", checkpoint="best", rotation="fixed", split="patient",
-        split_order="before", split_seed="run", chestxray_filter="frontal", test_overlap="removed", normalisation="weights",
+        split_order="before", split_seed="run", chestxray_filter="frontal", test_overlap="removed",
+        normalisation="weights",
     ),
 }  # fmt: skip

@@ -53,8 +53,8 @@ def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
 def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> DeLong:
     """DeLong's test of two correlated AUROCs, exact in its components, in O(N log N) by midranks (Sun and Xu, 2014).
 
-    labels: [N], 0 or 1; first, second: scores float [N], higher for positives. Without variance p is 1 for equal areas and NaN
-    for unequal ones. Raises DataError for fewer than two images of either class, since a variance needs two.
+    labels: [N], 0 or 1; first, second: scores float [N], higher for positives. Without variance p is 1 for equal areas
+    and NaN for unequal ones. Raises DataError for fewer than two images of either class, since a variance needs two.
     """
     truth, scores = np.asarray(labels) == 1, np.stack([first, second]).astype(np.float64)
     positives, negatives = scores[:, truth], scores[:, ~truth]
@@ -76,13 +76,11 @@ def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -
 
 
 def sign_flip(differences: npt.ArrayLike) -> float:
-    """Two-sided p of a mean paired difference [N] by flipping signs: exact over all 2^N up to 13 pairs, else 10,000 draws.
+    """Two-sided p of a mean paired difference [N] by flipping signs: all 2^N up to 13 pairs, else 10,000 draws.
 
-    The pairs must be replicates, such as training seeds on one draw of the images; NaN where there is none.
+    The pairs must be replicates, such as training seeds on one draw of the images.
     """
     d = np.asarray(differences, np.float64)
-    if not len(d):
-        return float("nan")
     return float(permutation_test((d,), np.mean, permutation_type="samples", n_resamples=9999, rng=0).pvalue)
 
 
@@ -107,9 +105,9 @@ def detectable_difference(images: int) -> float:
 def paired_tests(first: pd.DataFrame, second: pd.DataFrame, name: str, other: str) -> pd.DataFrame:
     """The paired tests of two runs' predictions on one test set, at the threshold 1/2: metric, pvalue, holm, sentence.
 
-    Both frames hold image_id, label (1 = COVID), logit and probability, in any order; name, other: how sentences call them.
-    McNemar on the positives ("sensitivity"), the negatives ("specificity") and all images ("accuracy"), DeLong on the logits
-    ("auroc"). Raises DataError unless both are predictions of the same images with the same labels.
+    Both frames hold image_id, label (1 = COVID), logit and probability; name, other: how sentences call them. McNemar
+    on the positives (sensitivity), the negatives (specificity) and all images (accuracy), DeLong on the logits (auroc).
+    Raises DataError unless both are of the same images with the same labels.
     """
     one, two = (frame.set_index("image_id").sort_index() for frame in (first, second))
     if not (one.index.is_unique and one.index.equals(two.index) and (one["label"] == two["label"]).all()):
@@ -131,7 +129,7 @@ def paired_tests(first: pd.DataFrame, second: pd.DataFrame, name: str, other: st
 
 
 def verdict_sentence(test: McNemar | DeLong, adjusted: float, images: str, first: str, second: str) -> str:
-    """What `test` says about two classifiers called `first` and `second`; the p-value after Holm's correction decides."""
+    """What `test` says about classifiers called `first` and `second`; the p-value after Holm's correction decides."""
     verdict = (
         f"{'distinguishes' if adjusted <= ALPHA else 'does not distinguish'} them "
         f"({_p_text(test.pvalue)}; after Holm's correction {_p_text(adjusted)})"
@@ -139,13 +137,14 @@ def verdict_sentence(test: McNemar | DeLong, adjusted: float, images: str, first
     if isinstance(test, DeLong):
         return (
             f"The AUROC is {test.first:.4f} with {first} and {test.second:.4f} with {second}, a difference of "
-            f"{test.first - test.second:+.4f} (95% interval {test.low:+.4f} to {test.high:+.4f}): DeLong's test {verdict}."
+            f"{test.first - test.second:+.4f} (95% interval {test.low:+.4f} to {test.high:+.4f}): "
+            f"DeLong's test {verdict}."
         )
     if not test.first_only + test.second_only:
         return f"On {test.pairs} {images}, {first} and {second} are right on the same ones: nothing distinguishes them."
     return (
-        f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only with {second}: "
-        f"McNemar's exact test {verdict}."
+        f"Of {test.pairs} {images}, {test.first_only} are right only with {first} and {test.second_only} only with "
+        f"{second}: McNemar's exact test {verdict}."
     )
 
 

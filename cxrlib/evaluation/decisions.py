@@ -1,14 +1,12 @@
-"""What probabilities mean and what decisions on them cost: calibration, cost curves, net benefit, counts per 1,000 patients.
+"""What probabilities mean and what decisions on them cost: calibration, cost curves, net benefit.
 
 A weighted network is miscalibrated by design: its log-odds are log beta too high. Taking log beta off again undoes that
-without any data; temperature scaling (Guo et al., 2017) divides the log-odds by one number fitted to validation data and
-cannot undo a shift.
+without any data; temperature scaling (Guo et al., 2017) divides the log-odds by one number and cannot undo a shift.
 
-An operating point is a pair of sensitivity and specificity. `prevalence` is that of the people tested, which need not be
-the test set's: sensitivity and specificity are taken to be the same there (label shift). A miss costs `cost_fn`, a false
-alarm `cost_fp`, a right decision nothing. `pc` is the probability-cost function of Drummond and Holte (2006),
-prevalence cost_fn / (prevalence cost_fn + (1 - prevalence) cost_fp); pc = 1/2 is balanced accuracy.
-Everywhere, labels are [N], 1 = COVID, probabilities float [N] in [0, 1] and logits float [N] log-odds.
+An operating point is a pair of sensitivity and specificity, taken to be the same at any prevalence (label shift). A
+miss costs `cost_fn`, a false alarm `cost_fp`, a right decision nothing. `pc` is the probability-cost function of
+Drummond and Holte (2006), prevalence cost_fn / (prevalence cost_fn + (1 - prevalence) cost_fp); pc = 1/2 is balanced
+accuracy. Everywhere, labels are [N], 1 = COVID, probabilities float [N] in [0, 1] and logits float [N] log-odds.
 """
 
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ PER = 1000  # patients that expected counts are stated for
 
 
 def reliability(labels: npt.ArrayLike, probabilities: npt.ArrayLike, mass: bool = False) -> pd.DataFrame:
-    """The reliability diagram: a row a bin that holds images: images, confidence (mean probability), frequency (of COVID).
+    """The reliability diagram, a row a bin with images: images, confidence (mean probability), frequency of COVID.
 
     mass: `BINS` bins of equal size (ties stay together) in place of equal width.
     """
@@ -52,8 +50,8 @@ def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     """The temperature T > 0 for which logits / T have the lowest cross-entropy; searched in [1e-3, 1e3].
 
-    The cross-entropy is convex in 1 / T. Where the sign of the logits separates the classes the best T is 0, and the search
-    ends at its bound.
+    The cross-entropy is convex in 1 / T. Where the sign of the logits separates the classes the best T is 0, and the
+    search ends at its bound.
     """
     z, end = np.asarray(logits, np.float64), float(np.log(1e3))
     found = minimize_scalar(
@@ -64,10 +62,7 @@ def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """The operating points of a classifier: at `cut[k]`, images with log-odds of at least `cut[k]` are predicted positive.
-
-    cut falls from infinity; sensitivity rises from 0 to 1, specificity falls from 1 to 0. float64 [K] each.
-    """
+    """Operating points, float64 [K] each: positive are images of log-odds of at least `cut`, from infinity down."""
 
     cut: Floats
     sensitivity: Floats
@@ -80,7 +75,7 @@ class Roc:
         return cls(cuts, caught, 1 - false_alarms)
 
     def at(self, log_odds: float) -> tuple[float, float]:
-        """Sensitivity and specificity where images strictly above `log_odds`, a finite number, are predicted positive."""
+        """Sensitivity and specificity where images strictly above `log_odds` (finite) are predicted positive."""
         k = int(np.searchsorted(-self.cut, -log_odds, side="left")) - 1  # the lowest cut above it; cut[0] is infinite
         return float(self.sensitivity[k]), float(self.specificity[k])
 
@@ -103,10 +98,9 @@ def cost_curve(roc: Roc) -> pd.DataFrame:
 
 
 def decision_curve(labels: npt.ArrayLike, probabilities: npt.ArrayLike, thresholds: npt.ArrayLike) -> pd.DataFrame:
-    """Net benefit (Vickers and Elkin, 2006) over threshold probabilities: of the model, of treating all, of treating none.
+    """Net benefit (Vickers and Elkin, 2006) over thresholds in [0, 1): threshold, model, all (treated), none.
 
-    Net benefit a patient is TP / n - (FP / n) t / (1 - t), positive from the threshold on, as decision-curve software has it;
-    thresholds in [0, 1). Columns: threshold, model, all, none.
+    A patient's is TP / n - (FP / n) t / (1 - t), positive from the threshold on, as decision-curve software has it.
     """
     y, p, t = np.asarray(labels) == 1, np.asarray(probabilities, np.float64), np.asarray(thresholds, np.float64)
     model, everybody = (
@@ -121,10 +115,10 @@ def outlook(
 ) -> dict[str, float]:
     """What a weight means in use: the arithmetic of the interactive figure, which `_static/beta.js` repeats.
 
-    roc: of an unweighted network's log-odds, which beta cuts at -log beta, threshold 1 / (1 + beta); prevalence: of the patients
-    in use, in (0, 1); trained_prevalence: of the training set, on which the network is taken to be calibrated. Counts and
-    costs are per 1,000 patients; `best_cost` is that of the cheapest point of the ROC, `asked_beta` the weight that costs and
-    prevalence ask for, at which the minimiser of Eq. (4) says one half where both decisions cost the same (Elkan, 2001).
+    roc: of an unweighted network's log-odds, which beta cuts at -log beta, threshold 1 / (1 + beta); prevalence: of the
+    patients in use; trained_prevalence: of the training set, on which the network is taken to be calibrated. Counts and
+    costs are per 1,000 patients; `best_cost` is that of the cheapest point of the ROC, `asked_beta` the weight that
+    these ask for, at which the minimiser of Eq. (4) says one half where both decisions cost the same (Elkan, 2001).
     """
     sensitivity, specificity = roc.at(-float(np.log(beta)))
     ill, well = PER * prevalence, PER * (1 - prevalence)

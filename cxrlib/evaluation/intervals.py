@@ -1,7 +1,7 @@
 """Intervals: exact for a rate, by one bootstrap over patients, and over training runs with them, for everything else.
 
-A `Statistic` takes labels bool [N], scores float [N] (or predicted classes bool [N]) and weights [D, N], how often each image
-is drawn, and returns float64 [D]; NaN where a draw lacks a class. With weights of one it equals scikit-learn's.
+A `Statistic` takes labels bool [N], scores float [N] (or predicted classes bool [N]) and weights [D, N], how often each
+image is drawn, and returns float64 [D]; NaN where a draw lacks a class. With weights of one it equals scikit-learn's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -85,15 +85,14 @@ def bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Statistics with their percentile intervals, by resampling whole patients with replacement: name -> (value, low, high).
+    """Statistics with percentile intervals, by resampling whole patients with replacement: name -> (value, low, high).
 
-    labels: [N], 0 or 1; groups: [N], the patient (or connected component) of each image; scores: float [N], or [N, S] of S
-    training runs on the same images: a statistic is then their mean, and each draw of patients comes with a draw of runs, so
-    that the interval holds the noise of the test set and of training again. Patients with a positive image and patients
-    without are drawn separately, each as many as there are, since the test set fixes how many there are of each. All is NaN
-    where a class is missing from the data, the ends also where it is missing from a draw, since a patient can have images of
-    both. A statistic at its bound in the sample (a sensitivity of 1) is at it in every draw: the percentile interval then
-    shows no uncertainty, where `clopper_pearson` does.
+    labels: [N], 0 or 1; groups: [N], the patient (or connected component) of each image; scores: float [N], or [N, S]
+    of S training runs on the same images: a statistic is then their mean, and each draw of patients comes with a draw
+    of runs, so that the interval holds the noise of the test set and of training again. Patients with a positive image
+    and patients without are drawn separately, each as many as there are. NaN where a class is missing from the data or,
+    since a patient can have images of both, from a draw. A statistic at its bound in the sample (a sensitivity of 1) is
+    at it in every draw: the percentile interval then shows no uncertainty, where `clopper_pearson` does.
     """
     y = np.asarray(labels) == 1
     if y.all() or not y.any():
@@ -116,10 +115,10 @@ def bootstrap(
 
 
 class Bootstrap:
-    """The same bootstrap for means over runs that share a part of their test images: the data as they are, then `draws`.
+    """The same for means over runs that share a part of their test images: the data as they are, then `draws`.
 
-    groups, positive: [N], over all test images of all runs. runs: draw of the images and seed of every run. Each draw takes
-    the same patients for all runs, which are never pooled as if independent, and seeds anew within each draw of the images.
+    groups, positive: [N], over all test images of all runs. Each draw takes the same patients for all runs, which are
+    never pooled as if independent, and seeds anew within each draw of the images.
     """
 
     def __init__(self, groups: npt.ArrayLike, positive: Bools, runs: Iterable[Run], draws: int = 300):
@@ -138,7 +137,7 @@ class Bootstrap:
         return self._counts[:, self._place.loc[np.asarray(groups)].to_numpy()]
 
     def mean(self, values: Mapping[Any, Floats]) -> Floats:
-        """Mean of values [1 + draws] by run, over the runs drawn; a pair of runs (draw, a, b) counts as often as both."""
+        """Mean of values [1 + draws] by run over the runs drawn; a pair (draw, seed, seed) counts as often as both."""
         weights = {run: np.prod([self._runs[run[0], s] for s in run[1:]], axis=0) for run in values}
         summed = np.sum([weights[run] * values[run] for run in values], axis=0)
         return ratio(summed, np.sum([*weights.values()], axis=0))

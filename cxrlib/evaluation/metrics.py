@@ -1,7 +1,7 @@
 """Section VI.C: what a classifier got right, from counts, each rate with its exact interval.
 
-COVID is the positive class. An image is predicted positive when its probability is strictly above the threshold, so at 0.5 a
-tie is non-COVID, as argmax over the two softmax outputs has it.
+COVID is the positive class. An image is predicted positive when its probability is strictly above the threshold, so at
+0.5 a tie is non-COVID, as argmax over the two softmax outputs has it.
 """
 
 from typing import Any
@@ -57,11 +57,10 @@ def summary(
 ) -> dict[str, Any]:
     """Counts, rates and areas of one set of predictions as plain numbers, ready for JSON.
 
-    labels: [N], 0 or 1; probabilities: [N] in [0, 1]; scores: what AUROC and AUPRC rank by, such as logits, which do not
-    saturate (default: the probabilities); groups: the patient or component of each image. Keys: n, positives, negatives, tp,
-    fn, tn, fp, threshold, level; each rate of `RATES` and bacc, auroc, auprc; with `_low` and `_high` their intervals, exact
-    for the rates, bootstrapped by patient for the others (None without `groups`); `undefined`, why a value is None. Raises
-    DataError for labels or probabilities that cannot be.
+    labels: [N], 0 or 1; probabilities: [N] in [0, 1]; scores: what AUROC and AUPRC rank by, such as logits, which do
+    not saturate (default: the probabilities); groups: the patient or component of each image. Keys: n, positives,
+    negatives, `COUNTS`, threshold, level; `RATES` and `RANKED`; with `_low` and `_high` their intervals, exact for the
+    rates, bootstrapped by patient for the others (None without `groups`); `undefined`: why. Raises DataError.
     """
     truth, p, rank = _checked(labels, probabilities, scores)
     values = point_values(truth, p, rank, threshold)
@@ -96,16 +95,15 @@ def gain(bacc: float, ppcr_printed: float) -> float:
 def tune_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """The threshold with the highest balanced accuracy on validation data.
 
-    All thresholds between two neighbouring probabilities decide alike, so the best ones form plateaus: the middle
-    of the widest is taken, of equally wide ones the lowest. labels: [N], 0 or 1; probabilities: [N] in [0, 1]. Raises
-    DataError if a class is missing.
+    All thresholds between two neighbouring probabilities decide alike, so the best ones form plateaus: the middle of
+    the widest is taken, of equally wide ones the lowest. Raises DataError if a class is missing.
     """
     truth, p, _ = _checked(labels, probabilities)
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not (positives and negatives):
         raise DataError("a threshold can only be tuned where both classes occur: give validation data with both.")
     distinct, at = np.unique(p, return_inverse=True)
-    # Interval j holds the thresholds from edges[j] up to edges[j + 1]: the j lowest probabilities are predicted negative.
+    # Interval j holds the thresholds from edges[j] to edges[j + 1]: the j lowest probabilities are predicted negative.
     edges = np.concatenate([[0.0], distinct, [1.0]])
     missed = np.concatenate([[0], np.cumsum(np.bincount(at, weights=truth)).astype(np.int64)])
     spared = np.concatenate([[0], np.cumsum(np.bincount(at, weights=~truth)).astype(np.int64)])

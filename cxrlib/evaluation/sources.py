@@ -1,8 +1,8 @@
 """The disease or the source? What a score tells within one source, and what it tells of the source where nobody is ill.
 
 Where COVID-19 comes from few sources (places of publication), a network that reads the source alone ranks well over all
-images. Two figures take that apart: the AUROC over pairs of one source, which the source cannot help, and the AUROC with
-which the same score tells COVID-19's sources from the others among negatives, which the disease cannot help.
+images. Two figures take that apart: the AUROC over pairs of one source, which the source cannot help, and the AUROC
+with which the same score tells COVID-19's sources from the others among negatives, which the disease cannot help.
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ def within_source(rows: pd.DataFrame, logits: npt.ArrayLike | None = None, draws
     """AUROC over the pairs of a positive and a negative of the same source, a tie counting one half.
 
     rows: [N], with label (1 = COVID), source, component and, unless `logits` are given, logit; logits: [N, S] of S
-    training seeds, whose AUROCs are averaged. Only sources with both classes take part. Returns `KEYS` as plain numbers:
-    value with its interval by `intervals.bootstrap` (None where no source has both), images compared, and their sources.
+    training seeds, whose AUROCs are averaged. Only sources with both classes take part. Returns `KEYS` as plain
+    numbers: value with its interval by `intervals.bootstrap` (None where no source has both), images, their sources.
     """
     y, source = (rows["label"] == 1).to_numpy(), rows["source"].to_numpy()
     mixed = [name for name in np.unique(source) if 0 < y[source == name].sum() < (source == name).sum()]

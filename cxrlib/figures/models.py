@@ -82,10 +82,9 @@ def plot_parameters(table: pd.DataFrame) -> Figure:
     order = sorted(wide, key=lambda part: -wide[part].max())
     colours = dict(zip(order, map(PALETTE.get, _PART_COLOURS * 2), strict=False))
     axis = (wide[order] / 1e6).plot.barh(stacked=True, color=colours, width=0.8, linewidth=0, figsize=(8.5, 3.6))
-    for claim in PAPER_COUNTS[:2]:
-        place = wide.index.get_loc(f"{claim.what}, released head")
-        label = "as printed" if claim is PAPER_COUNTS[0] else None
-        axis.plot(claim.printed / 1e6, place, "x", color=PAPER_COLOUR, ms=9, mew=2, label=label)
+    for (what, printed, *_), label in zip(PAPER_COUNTS[:2], ("as printed", None), strict=True):
+        place = wide.index.get_loc(f"{what}, released head")
+        axis.plot(printed / 1e6, place, "x", color=PAPER_COLOUR, ms=9, mew=2, label=label)
     axis.invert_yaxis()
     axis.set(xlabel="trainable parameters, millions", ylabel="")
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))

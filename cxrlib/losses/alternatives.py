@@ -45,7 +45,7 @@ def focal_loss(
 def effective_number_weights(counts: Sequence[int], beta: float = 0.9999) -> Tensor:
     """Class weights of Cui et al. (2019): (1 - beta) / (1 - beta^n_y), scaled to sum to the number of classes.
 
-    beta: in [0, 1), how much new data overlap with old; 0 weighs classes alike, towards 1 by inverse counts. float64 [C].
+    beta: in [0, 1), how new data overlap with old; 0 weighs classes alike, towards 1 by inverse counts. float64 [C].
     """
     if not 0 <= beta < 1:
         raise ParameterError(f"beta = {beta} is not allowed: the effective number needs 0 <= beta < 1.")
@@ -80,7 +80,7 @@ def ldam_loss(
 ) -> Tensor:
     """LDAM, Eq. (13) of Cao et al. (2019): cross-entropy after the true class's logit is lowered by its margin.
 
-    scale multiplies all logits after that: 30 in that paper's code, for a normalised last layer; a linear head needs none.
+    scale multiplies all logits after that: 30 in that paper's code, for a normalised last layer; a linear head needs 1.
     """
     both = torch.stack((torch.zeros_like(logits), logits), dim=-1) if logits.ndim == 1 else logits
     margins = ldam_margins(counts, largest).to(both)
@@ -106,7 +106,7 @@ def logit_adjusted_loss(
 
 
 def balancing_chances(labels: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Chance of each image to be the next drawn, [N], summing to 1, so that all classes are drawn alike (Kang et al., 2020).
+    """Chance [N] of each image to be the next drawn, so that all classes are drawn alike (Kang et al., 2020).
 
     In expectation this is Eq. (4) with the weight n_0 / n_1, up to a factor.
     """
@@ -138,8 +138,8 @@ def build_loss(
     """The loss that a run minimises, a function of logits and targets.
 
     `loss` "wce" (and "resampled", which changes the batches instead): Eq. (4) where `beta` is given, else
-    `loss_without_beta`, "cross_entropy" for Eq. (3) or "linear" for the released code's. Else one of `ALTERNATIVES` with its
-    defaults, for a training set with `counts` images of each class. Raises ParameterError for another name or a wrong beta.
+    `loss_without_beta`, "cross_entropy" for Eq. (3) or "linear" for the released code's. Else one of `ALTERNATIVES`
+    with its defaults, for `counts` training images of each class. Raises ParameterError for what cannot be.
     """
     if loss in ALTERNATIVES:
         return partial(ALTERNATIVES[loss], **({} if loss == "focal" else {"counts": tuple(counts)}))

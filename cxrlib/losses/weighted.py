@@ -1,8 +1,8 @@
 """The losses of section V, Eqs. (1)-(4), and the loss the released code trains its rows without beta with.
 
-Networks return logits [B, 2], column 1 for COVID. Their difference z = logits[:, 1] - logits[:, 0] is the log-odds of COVID; the
-binary losses are computed from z alone and never form log(0). Where logits are taken, [B] is z itself; targets are integers [B].
-bfloat16 and float16 are raised to float32 inside. An empty batch has loss 0 and a zero gradient (torch's own mean would be NaN).
+Networks return logits [B, 2], column 1 for COVID. Their difference z = logits[:, 1] - logits[:, 0] is the log-odds of
+COVID; the binary losses are computed from z alone and never form log(0). Logits [B] are z, targets integers [B].
+bfloat16 and float16 are raised to float32 inside. An empty batch has loss 0 and a zero gradient (torch's would be NaN).
 """
 
 import math
@@ -19,17 +19,17 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def mse(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean square error, Eq. (1), of probabilities of COVID [B]: squared errors over 2m, half of what libraries call MSE."""
+    """Mean square error, Eq. (1), of probabilities [B]: squared errors over 2m, half of what libraries call MSE."""
     return reduce(_error(probability, target).square() / 2, "mean")
 
 
 def mae(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error, Eq. (2), of probabilities of COVID [B]; for a 0/1 target the mean probability of the wrong class."""
+    """Mean absolute error, Eq. (2), of probabilities [B]; for a 0/1 target the mean probability of the wrong class."""
     return reduce(_error(probability, target).abs(), "mean")
 
 
 def cross_entropy(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Cross-entropy, Eq. (3): the mean negative log-probability of the true class; logits float [B] or [B, C], C >= 2."""
+    """Cross-entropy, Eq. (3): the mean negative log-probability of the true class; logits [B] or [B, C], C >= 2."""
     return reduce(_pick(_class_losses(logits), target), reduction)
 
 
@@ -38,8 +38,8 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """Weighted cross-entropy, Eq. (4), averaged over the batch: the positives' term is multiplied by beta.
 
-    Scalar beta: logits float [B, 2] or [B]; equals ``binary_cross_entropy_with_logits(z, y, pos_weight=beta)``; 1 is Eq. (3).
-    Vector beta [C]: logits float [B, C]; class c's term is multiplied by beta[c], so a scalar beta is the vector (1, beta).
+    Scalar beta: logits [B, 2] or [B]; equals ``binary_cross_entropy_with_logits(z, y, pos_weight=beta)``; 1 is Eq. (3).
+    Vector beta [C]: logits [B, C]; class c's term is multiplied by beta[c], so a scalar beta is the vector (1, beta).
     The mean is over the B samples, as in Eq. (4); torch's weighted ``cross_entropy`` divides by the sum of the samples'
     weights instead, which rescales every batch by its own class mix and makes a batch of one class blind to its weight.
     Raises ParameterError for a beta that `class_weights` refuses or that does not fit the logits.

@@ -74,7 +74,7 @@ def build_network(
     """A classifier with initial weights that depend on `seed` alone; the global random state is left as it was.
 
     `head`: "released" or "native", by default `heads.default_head`. `trunk_state` replaces the trunk's random weights.
-    `batch_norm`: "keras" or "torch". Raises ParameterError for an unknown model, WeightsError for a state that does not fit.
+    `batch_norm`: "keras" or "torch". Raises ParameterError for an unknown model, WeightsError for a misfitting state.
     """
     if model not in TRUNKS:
         raise ParameterError(f"unknown model '{model}': choose one of {', '.join(TRUNKS)}.")

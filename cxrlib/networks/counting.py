@@ -4,7 +4,6 @@ import copy
 import operator
 import timeit
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -23,21 +22,15 @@ _POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.Dropout, nn.Identity)
 _BATCH = 2  # images whose cost is counted; BatchNorm needs more than one in training mode
 
 
-class PaperCount(NamedTuple):
-    """A number of trainable parameters as the paper prints it, rounded to `unit`, and the networks it may speak of."""
-
-    what: str
-    printed: int
-    unit: int
-    models: tuple[str, ...]
-
-
 PAPER_COUNTS = (
-    PaperCount("ResNet-50", 23_000_000, 1_000_000, ("resnet50",)),
-    PaperCount("ACNN", 8_000_000, 1_000_000, ("acnn",)),
-    PaperCount("fully connected network", 7_000, 1_000, ("resnet50", "acnn")),
+    ("ResNet-50", 23_000_000, 1_000_000, ("resnet50",)),
+    ("ACNN", 8_000_000, 1_000_000, ("acnn",)),
+    ("fully connected network", 7_000, 1_000, ("resnet50", "acnn")),
 )
-"""Section VI.B. The third is said of the part that produces the likelihoods, whichever trunk is below it."""
+"""Section VI.B: of what, trainable parameters as printed, the unit they are rounded to, and the networks it may speak of.
+
+The third is said of the part that produces the likelihoods, whichever trunk is below it.
+"""
 
 
 def sketch(model: str, image_size: int, head: str | None = None) -> Classifier:
@@ -47,7 +40,7 @@ def sketch(model: str, image_size: int, head: str | None = None) -> Classifier:
 
 
 def parameter_counts(network: Classifier) -> pd.DataFrame:
-    """Trainable parameters of `network`, one row a part: part, parameters, share of all; BatchNorm's averages are not trained."""
+    """Trainable parameters of `network` (BatchNorm's averages are not), a row a part: part, parameters, share."""
     rows = []
     for place, layers in (("trunk", network.trunk), ("head", network.head)):
         for layer in layers.modules():
@@ -63,7 +56,7 @@ def parameter_counts(network: Classifier) -> pd.DataFrame:
 
 
 def counts_by_part(image_size: int) -> pd.DataFrame:
-    """`parameter_counts` of every network under every head it has: model, head, default (bool), part, parameters, share."""
+    """`parameter_counts` of every network under each head it has, with columns model, head and default (bool)."""
     tables = [
         parameter_counts(sketch(model, image_size, head)).assign(
             model=model, head=head, default=head == default_head(model)
@@ -113,8 +106,8 @@ def paper_counts() -> pd.DataFrame:
 def head_counts(sizes: Iterable[int]) -> pd.DataFrame:
     """The released head on ResNet-50 at several image sizes, the network's own classifier beside it.
 
-    Columns: image_size, map (of the features, pixels), positions that the released head sees, and parameters of: head, head
-    without its convolution, head: dense layers, own classifier.
+    Columns: image_size, map (of the features, pixels), positions that the released head sees, and parameters of: head,
+    head without its convolution, head: dense layers, own classifier.
     """
     rows = []
     for size in sizes:
@@ -126,10 +119,10 @@ def head_counts(sizes: Iterable[int]) -> pd.DataFrame:
 
 
 def image_costs(network: Classifier, image_size: int) -> tuple[int, int]:
-    """What a training image costs a `sketch`: multiply-accumulates forward, and bytes kept in float32 for the backward pass.
+    """What an image costs a `sketch`: multiply-accumulates forward, and float32 bytes kept for the backward pass.
 
-    Convolutions and dense layers are counted, not pooling, BatchNorm and activations. The network's own weights and buffers
-    take no part in what is kept, nor does a tensor twice that several operations keep.
+    Convolutions and dense layers are counted, not pooling, BatchNorm and activations. The network's own weights and
+    buffers take no part in what is kept, nor does a tensor twice that several operations keep.
     """
     kept: dict[StorageWeakRef, Tensor] = {}
 
@@ -148,8 +141,8 @@ def image_costs(network: Classifier, image_size: int) -> tuple[int, int]:
 def cost_table(image_size: int) -> pd.DataFrame:
     """Cost of an image by model, from shapes alone.
 
-    Columns: model, image_size, parameters (trainable), macs (forward), activation_mib (kept for the backward pass, float32),
-    macs_per_byte (of those activations: how much arithmetic there is to hide the traffic of memory behind).
+    Columns: model, image_size, parameters (trainable), macs and activation_mib (`image_costs`), macs_per_byte (of those
+    activations: how much arithmetic there is to hide the traffic of memory behind).
     """
     rows = []
     for model in TRUNKS:
@@ -162,7 +155,7 @@ def cost_table(image_size: int) -> pd.DataFrame:
 def relative_speed(model: str, reference: str, device: torch.device) -> float:
     """How many times as fast as `reference` a training pass of `model` runs: float32, 8 random images of 64 pixels.
 
-    After a warm-up the fastest of five passes counts. Rates belong to a machine and an hour; their ratio is what a page can state.
+    After a warm-up the fastest of five passes counts. Rates belong to a machine and an hour; a page states their ratio.
     """
     images, labels = torch.rand(8, 1, 64, 64, device=device), torch.arange(8, device=device) % 2
 
@@ -188,8 +181,8 @@ def _size(weights: Iterable[Tensor]) -> int:
 def receptive_field(trunk: nn.Module) -> tuple[int, int]:
     """Receptive field and stride, in pixels a side, of the features of `trunk`: the widest path through its layers.
 
-    trunk: square convolutions and pooling, and sums and concatenations of branches that are centred alike. Raises ValueError
-    for a layer that mixes all positions (a dense layer, global pooling) or is not known.
+    trunk: square convolutions and pooling, and sums and concatenations of branches that are centred alike. Raises
+    ValueError for a layer that mixes all positions (a dense layer, global pooling) or is not known.
     """
     graph = fx.symbolic_trace(trunk)
     fields: dict[fx.Node, tuple[int, int]] = {}

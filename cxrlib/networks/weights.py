@@ -42,7 +42,7 @@ def imagenet_file(model: str) -> Path | None:
 
 
 def imagenet_digest(model: str) -> str:
-    """SHA-256 of the ImageNet weights that a run of `model` starts from, downloaded if need be; WeightsError if that fails."""
+    """SHA-256 of the ImageNet weights of `model`, downloaded if need be; raises WeightsError if that fails."""
     return file_digest(_imagenet(model))
 
 
@@ -90,7 +90,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_network(path: Path) -> tuple[RunConfig, Classifier]:
-    """The trained network in a file that `training.runs` wrote, and its config; WeightsError where there is none in it."""
+    """The trained network in a file that `training.runs` wrote, and its config; raises WeightsError."""
     try:
         with safe_open(path, "pt") as file:
             config = checked(RunConfig, json.loads((file.metadata() or {})["config"]))

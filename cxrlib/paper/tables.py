@@ -1,6 +1,6 @@
 """Tables I and II of Özdemir and Battini Sönmez (2020) from CSV files of their printed text, misprints included.
 
-`printed` gives the text, the rest gives it as numbers under this project's names; None or NaN stands for a dash.
+`printed` gives the text, the rest gives it as numbers under this project's names; None stands for a dash.
 """
 
 from dataclasses import dataclass
@@ -61,17 +61,17 @@ def _number(text: str) -> float | None:
 
 
 TABLE_1 = tuple(
-    PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if n == "-" else int(n) for n in counts))  # type: ignore[arg-type]
-    for title, *counts in printed("table_1").to_numpy()
+    PaperCohort(_COHORTS[title], title.rstrip("*"), *(None if n == "-" else int(n) for n in images))  # type: ignore
+    for title, *images in printed("table_1").to_numpy()
 )
 """Table I. For `pretraining` the two classes are diseased (first) and healthy, not COVID and non-COVID."""
 
 _ROWS = tuple(
-    PaperRow(_COHORTS[cohort], _MODELS[model], _PRETRAINING[pretraining], *map(_number, figures))  # type: ignore[arg-type]
-    for cohort, model, pretraining, *figures in printed("table_2").to_numpy()
+    PaperRow(_COHORTS[cohort], _MODELS[model], _PRETRAINING[weights], *map(_number, figures))  # type: ignore[arg-type]
+    for cohort, model, weights, *figures in printed("table_2").to_numpy()
 )
 TABLE_2, BASELINES = _ROWS[:-2], _ROWS[-2:]
-"""The paper's own 20 configurations in its order, and the two baselines of Minaee et al. [3] as Table II prints them."""
+"""The paper's own 20 configurations in its order, and the two baselines of Minaee et al. [3] as it prints them."""
 
 REFERENCE = BASELINES[1]
 """The baseline from which section VI.C measures the gain."""
@@ -84,16 +84,6 @@ IMAGE_SIZE = 256
 
 STATED_GAIN = 2.18
 """The improvement, in percent, that section VI.D attributes to merging the training sets ("up to")."""
-
-
-def table_1() -> pd.DataFrame:
-    """Table I as a frame, one row a cohort; the test columns are nullable integers."""
-    return pd.DataFrame(TABLE_1).astype({"test_covid": "Int64", "test_non_covid": "Int64"})
-
-
-def table_2(baselines: bool = True) -> pd.DataFrame:
-    """Table II as a frame, one row a configuration; `beta` and `gain` are NaN where a dash is printed."""
-    return pd.DataFrame(TABLE_2 + (BASELINES if baselines else ())).astype({"beta": float, "gain": float})
 
 
 def find_row(cohort: str, model: str, pretraining: str, beta: float | None) -> PaperRow | None:

@@ -1,16 +1,13 @@
 """What is done to an image before a network sees it, and which side effects tell the classes apart?"""
 
-import io
-
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from cxrlib.analysis.datasets import exclusions, sample_rows
 from cxrlib.analysis.sentences import percent
 from cxrlib.data.editions import Edition
 from cxrlib.images.augmentation import COPIES, ROTATIONS, augment, total_angles, variant_table
-from cxrlib.images.decoding import QuarantineError, decode, min_max, preprocess, read_raw, resize
+from cxrlib.images.decoding import min_max, read_raw, resize
 from cxrlib.images.store import open_store
 from cxrlib.records.analyses import recorded_analysis
 
@@ -163,34 +160,6 @@ def angle_table(count: int, seed: int) -> pd.DataFrame:
     names = ["rotation", "variant", "image"]
     rows = pd.MultiIndex.from_product([ROTATIONS, range(COPIES), range(count)], names=names)
     return pd.DataFrame({"angle": angles.ravel()}, rows).reset_index()
-
-
-def damage_table() -> pd.DataFrame:
-    """What becomes of files damaged on purpose, one noise image spoiled in several ways: file, outcome."""
-
-    def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
-        Image.fromarray(image).save(buffer := io.BytesIO(), kind)
-        return buffer.getvalue()
-
-    def outcome(content: bytes) -> str:
-        try:
-            return f"accepted, {preprocess(decode(content), 64).shape[0]} px"
-        except QuarantineError as error:
-            return f"quarantined: {error.reason}"
-
-    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
-    png, jpeg = encoded(noise), encoded(noise, "JPEG")
-    files = {
-        "PNG, whole": png,
-        "PNG, second half missing": png[: len(png) // 2],
-        "JPEG, second half missing": jpeg[: len(jpeg) // 2],
-        "PNG, 400 bytes overwritten": png[:400] + bytes(400) + png[800:],
-        "text named .jpg": b"no image here",
-        "empty file": b"",
-        "one grey level": encoded(np.full((96, 96), 7, np.uint8)),
-        "a strip of one row": encoded(noise.reshape(1, -1)),
-    }
-    return pd.DataFrame({"file": list(files), "outcome": list(map(outcome, files.values()))})
 
 
 def storage_table(size: int, images: int) -> pd.DataFrame:

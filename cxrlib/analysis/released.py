@@ -1,14 +1,14 @@
 """The released code against the text: its loss without beta, and each difference between the two on runs that share all else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from scipy.stats import t
-from torch import Tensor
 
+from cxrlib.analysis.beta.tables import loss_curves
 from cxrlib.analysis.effects import retraining_noise
 from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs
 from cxrlib.analysis.sentences import count, interval, signed
@@ -46,24 +46,14 @@ KERAS = pd.DataFrame(
 """Every known difference that is not a field of the protocol."""
 
 
-def loss_table(points: int = 321) -> pd.DataFrame:
-    """Value and slope of three losses over the log-odds of a COVID image, -8 to 8: logit, loss, value, slope.
-
-    Slopes are exact derivatives (autograd, float64) with respect to the log-odds of the true class.
-    """
-    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "cross-entropy, Eq. (3)": lambda z, y: cross_entropy(z, y, "none"),
-        "weighted, Eq. (4), β = 0.75": lambda z, y: weighted_cross_entropy(z, y, 0.75, "none"),
-        LINEAR: lambda z, y: linear_probability_loss(z, y, "none"),
+def loss_table() -> pd.DataFrame:
+    """`loss_curves` of a COVID image under three losses."""
+    losses = {
+        "cross-entropy, Eq. (3)": partial(cross_entropy, reduction="none"),
+        "weighted, Eq. (4), β = 0.75": partial(weighted_cross_entropy, beta=0.75, reduction="none"),
+        LINEAR: partial(linear_probability_loss, reduction="none"),
     }
-    parts = []
-    for name, loss in losses.items():
-        logit = torch.linspace(-8, 8, points, dtype=torch.float64, requires_grad=True)
-        value = loss(logit, torch.ones(points, dtype=torch.int64))
-        (slope,) = torch.autograd.grad(value.sum(), logit)
-        frame = {"logit": logit.detach().numpy(), "value": value.detach().numpy(), "slope": slope.numpy()}
-        parts.append(pd.DataFrame(frame).assign(loss=name))
-    return pd.concat(parts, ignore_index=True)
+    return loss_curves(losses, np.linspace(-8, 8, 321))
 
 
 def learning_time(start: npt.ArrayLike, loss: str) -> npt.NDArray[np.float64]:

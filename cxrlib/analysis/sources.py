@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from cxrlib.analysis.cross_fitting import CROSS_FITTED
 from cxrlib.analysis.pairs import alike, value
+from cxrlib.analysis.sentences import count, estimate
 from cxrlib.evaluation.sources import source_among_negatives, within_source
 from cxrlib.records.record import Record
 
@@ -161,3 +162,70 @@ def needed_table() -> pd.DataFrame:
         sources = next(k for k in range(1, 1000) if power(auroc, *PRESENT, k) >= POWER)
         rows.append({"auroc": auroc, "positives": images, "negatives": images, "sources of 40 + 23": sources})
     return pd.DataFrame(rows)
+
+
+def source_sentence(records: pd.DataFrame, crossed: pd.DataFrame) -> str:
+    """What is left of the ranking within one source, and how well the source itself is told; records: `of_records`, crossed: `cross_fitted`."""
+    shown = _crossed(crossed, "all")
+    within, projection, overall, among = (
+        shown.loc[what] for what in ("within_source", "within_projection", "overall", "source_among_negatives")
+    )
+    verdict = "more by the source than by the disease" if within["value_high"] < among["value_low"] else "by both"
+    clean = records[records["protocol"] == "clean"]  # the others train on the test images' patients
+    recorded = "no run recorded under the clean protocol shows it yet"
+    if len(clean):
+        recorded = (
+            f"in {count(clean['runs'].sum(), 'run')} recorded under the clean protocol the AUROC is {clean['overall'].mean():.3f} "
+            f"overall and {clean['within_source'].mean():.3f} within the source"
+        )
+    return (
+        f"The networks rank {verdict}: an image scored by networks that saw no image of its patient is ranked with an AUROC of "
+        f"{_text(overall)} over all pairs, of {_text(within)} over pairs of one source and of {_text(projection)} where the "
+        f"projection is the same too, while the same scores tell COVID-19's sources from the others among negatives with "
+        f"{_text(among)}; {recorded}."
+    )
+
+
+def within_sentence(crossed: pd.DataFrame) -> str:
+    """What is left within one source, in one sentence; crossed: `cross_fitted`."""
+    shown = _crossed(crossed, "all")
+    within, overall, among = (
+        estimate(*shown.loc[what, ["value", "value_low", "value_high"]])
+        for what in ("within_source", "overall", "source_among_negatives")
+    )
+    positives, negatives = shown.loc["within_source", ["positives", "negatives"]].astype(int)
+    return (
+        f"Cross-fitted over {count(positives, 'COVID-19 image')} and {count(negatives, 'other')} of the sources "
+        f"with both classes, each scored by networks that saw none of its patients, the AUROC is {within} within one "
+        f"source, where it is {overall} over all pairs; the same scores tell the source of COVID-19 from the others among "
+        f"negatives with {among}."
+    )
+
+
+def projection_sentence(crossed: pd.DataFrame, alone: pd.DataFrame) -> str:
+    """What the projection alone tells within the largest source, beside the networks; alone: `projection_alone`."""
+    main = alone.sort_values("positives").iloc[-1]
+    own = _crossed(crossed, main["source"])
+    return (
+        f"In {main['source']} the projection alone ranks with an AUROC of {_text(main)}, the networks with "
+        f"{_text(own.loc['within_source'])}, and where the projection is the same with {_text(own.loc['within_projection'])}."
+    )
+
+
+def power_sentence(positives: int, negatives: int) -> str:
+    """What the images at hand can show and what would be needed; of the cross-fitted images, patients with and without COVID-19."""
+    need = "; ".join(f"{row.positives} + {row.negatives} for {row.auroc:g}" for row in needed_table().itertuples())
+    return (
+        f"With 80 % power, the {PRESENT[0]} + {PRESENT[1]} images of one source in a test set can show an AUROC of "
+        f"{detectable(*PRESENT):.2f} or more, the {positives} + {negatives} patients of the cross-fitting one of "
+        f"{detectable(positives, negatives):.2f}; needed are, of independent patients with and without COVID-19 from one source, {need}."
+    )
+
+
+def _crossed(crossed: pd.DataFrame, source: str) -> pd.DataFrame:
+    rows = (crossed["design"] == "cross-fitted") & (crossed["sources"] == source)
+    return crossed[rows].set_index("measure")
+
+
+def _text(row: pd.Series) -> str:
+    return estimate(row["value"], row["value_low"], row["value_high"], digits=2)

@@ -1,24 +1,91 @@
-"""Figures of the chapter on what the weight does; each `plot_…` shows a table made in `cxrlib.analysis.beta`."""
+"""Figures of chapters 4 and 10, on what the weight does; each `plot_…` shows a table made in `cxrlib.analysis.beta`."""
 
 from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy.special import expit, logit
 
-from cxrlib.analysis.beta.rules import PLAIN, method_name
-from cxrlib.analysis.beta.theory import moved, pointwise_minimiser
-from cxrlib.evaluation.decisions import Roc, cost_curve, decision_curve, normalised_cost, reliability
-from cxrlib.figures.style import PALETTE, PROTOCOL_COLOURS, by_weight, intervals, weight_ticks
+from cxrlib.analysis.beta.tables import EQUATIONS
+from cxrlib.analysis.beta.theory import OVERLAPPING
+from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PROTOCOL_COLOURS, by_weight, intervals, weight_ticks
 from cxrlib.names import name
 
-SHOWN = (0.25, 1.0, 4.0)  # weights drawn where all would crowd the figure
 ORDER = ("none", "0.25", "0.5", "0.75", "1.5", "2", "4")
 POWERED = ("bacc", "auroc", "within_source")
+
+
+def plot_equation_curves(curves: pd.DataFrame) -> Figure:
+    """Left: the losses of a positive image over its predicted probability; right: how hard each pushes its log-odds."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
+    dashes = dict(zip(EQUATIONS, ((1, 1), (4, 2), "", ""), strict=True))
+    shared = {"hue": "loss", "style": "loss", "dashes": dashes, "errorbar": None}
+    shown = curves.assign(pull=-curves["gradient"])[::-1]  # dashed lines on top
+    sns.lineplot(shown, x="probability", y="value", **shared, ax=left)
+    sns.lineplot(shown, x="log_odds", y="pull", **shared, legend=False, ax=right)
+    left.set(xlabel="predicted probability of COVID", ylabel="loss of a COVID image", ylim=(0, 4), xlim=(0, 1))
+    right.set(xlabel="log-odds of COVID", ylabel="downhill gradient by the log-odds")
+    return figure
+
+
+def plot_beta_curves(curves: pd.DataFrame) -> Figure:
+    """Eq. (4) and its gradient: COVID images above (every beta its own curve), non-COVID below (one curve for all)."""
+    panels = {
+        ("probability", "value"): {"xlabel": "p", "ylabel": "loss"},
+        ("log_odds", "gradient"): {"xlabel": "log-odds of COVID", "ylabel": "gradient by the log-odds"},
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.0), layout="constrained")
+    for row, (label, title) in zip(axes, ((1, "COVID"), (0, "non-COVID")), strict=True):
+        part = curves[curves["label"] == label]
+        for axis, ((x, y), labels) in zip(row, panels.items(), strict=True):
+            if label:
+                sns.lineplot(part, x=x, y=y, **by_weight(part["beta"]), legend=y == "value", ax=axis)
+            else:
+                sns.lineplot(part, x=x, y=y, color="black", ax=axis)
+            axis.set(title=title, **labels)
+    for axis in axes[:, 0]:
+        axis.set_ylim(0, 6)
+    axes[0, 1].set_ylim(-4.2, 0)
+    axes[1, 1].set_ylim(0, 4.2)
+    return figure
+
+
+def plot_overlapping(table: pd.DataFrame) -> Figure:
+    """Left: the two classes with each fitted boundary; right: the threshold on eta beside 1 / (1 + beta)."""
+    betas, colours = table["beta"], sns.color_palette("viridis", len(table))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
+    x, beta = np.linspace(-4, 4, 401), np.geomspace(betas.min(), betas.max(), 200)
+    for positive, key, label in ((True, "covid", "positive"), (False, "non_covid", "negative")):
+        left.fill_between(x, OVERLAPPING.density(x, positive), color=CLASS_COLOURS[key], alpha=0.25)
+        left.plot(x, OVERLAPPING.density(x, positive), color=CLASS_COLOURS[key], label=label)
+    for colour, row in zip(colours, table.itertuples(), strict=True):
+        left.axvline(row.fitted_boundary, color=colour, linestyle="--" if row.beta == 1 else "-", lw=1.5)
+    left.set(xlabel="x", ylabel="density times prevalence", ylim=(0, None))
+    right.plot(beta, 1 / (1 + beta), color="black", label="1 / (1 + β)")
+    right.scatter(betas, table["fitted_threshold"], c=colours, zorder=3, label="population")
+    right.scatter(betas, table["sample_threshold"], marker="x", color=PALETTE["grey"], zorder=3, label="sample")
+    right.set(xlabel="β", ylabel="posterior at the fitted boundary", ylim=(0, 1))
+    weight_ticks(right, betas)
+    for axis in (left, right):
+        axis.legend()
+    return figure
+
+
+def plot_separable(curves: pd.DataFrame, x: npt.ArrayLike, labels: npt.ArrayLike) -> Figure:
+    """Separable points (ticks) and the fitted probability for each beta: the curves all cross 1/2 in the gap."""
+    points, truth = np.asarray(x), np.asarray(labels)
+    figure, axis = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
+    sns.lineplot(curves, x="x", y="q", **by_weight(curves["beta"]), ax=axis)
+    for label, key, height in ((1, "covid", 1.06), (0, "non_covid", -0.06)):
+        inside = points[(truth == label) & (np.abs(points) <= curves["x"].max())]
+        axis.plot(inside, np.full(len(inside), height), "|", color=CLASS_COLOURS[key], ms=9)
+    axis.axhline(0.5, color=PALETTE["grey"], lw=0.8)
+    axis.set(xlabel="x", ylabel="fitted probability q", ylim=(-0.12, 1.12))
+    return figure
 
 
 def plot_powered(frame: pd.DataFrame) -> Figure:
@@ -70,16 +137,6 @@ def plot_thresholds(effects: pd.DataFrame) -> Figure:
     return figure
 
 
-def shift_curves() -> pd.DataFrame:
-    """The minimiser found numerically beside the formula, over logit eta: beta, log_odds, found, formula."""
-    z = np.linspace(-4, 4, 41)
-    curves = [
-        {"beta": b, "log_odds": z, "found": pointwise_minimiser(expit(z), b), "formula": moved(z, b)}
-        for b in (0.25, 0.75, 1.0, 4.0)
-    ]
-    return pd.concat(map(pd.DataFrame, curves), ignore_index=True)
-
-
 def plot_theory(curves: pd.DataFrame, misspecified: pd.DataFrame) -> Figure:
     """Left: log-odds of the minimiser over the true ones; right: where the model's form does not allow the shift."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
@@ -108,41 +165,6 @@ def plot_rules(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def cost_curves(scores: pd.DataFrame) -> pd.DataFrame:
-    """Normalised expected cost over pc on the test images of all runs: pc, curve, cost.
-
-    Curves: each weight at one half, the oracle (lower envelope of plain cross-entropy) and the trivial classifier.
-    """
-    test = scores[(scores["split"] == "test") & scores["weight"].notna()]
-    plain = test[test["method"] == PLAIN]
-    envelope = cost_curve(Roc.of(plain["label"], plain["logit"])).rename(columns={"best": "oracle threshold"})
-    for weight, part in test.groupby("weight"):
-        envelope[f"β = {weight:g}"] = normalised_cost(*Roc.of(part["label"], part["logit"]).at(0.0), envelope["pc"])
-    return envelope.melt("pc", var_name="curve", value_name="cost")
-
-
-def decision_curves(scores: pd.DataFrame) -> pd.DataFrame:
-    """Net benefit over threshold probability on the test images of all runs: threshold, curve, net_benefit.
-
-    Each weighted model as trained ("β = …"), and with log beta taken off and the prevalence of the validation images
-    exchanged for that of the test images ("…, corrected"). Thresholds run from a tenth of the test prevalence to thirty
-    times it, at most 0.8: beyond, a rare disease leaves nothing to gain.
-    """
-    test = scores[scores["split"] == "test"]
-    prevalence, trained = (float((scores.loc[scores["split"] == s, "label"] == 1).mean()) for s in ("test", "valid"))
-    exchange = float(logit(trained) - logit(prevalence))
-    thresholds = np.geomspace(prevalence / 10, min(30 * prevalence, 0.8), 80)
-    table = pd.DataFrame({"threshold": thresholds})
-    for weight in SHOWN:
-        part = test[test["method"] == method_name(weight)]
-        for suffix, shift in (("", 0.0), (", corrected", float(np.log(weight)) + exchange)):
-            if len(part):
-                curve = decision_curve(part["label"], expit(part["logit"] - shift), thresholds)
-                table[f"β = {weight:g}{suffix}"] = curve["model"]
-                table[["treat all", "treat none"]] = curve[["all", "none"]]
-    return table.melt("threshold", var_name="curve", value_name="net_benefit")
-
-
 def plot_curves(curves: pd.DataFrame, x: str, y: str, labels: tuple[str, str], log: bool = False) -> Figure:
     """Cost or decision curves: a colour a weight, dashed where corrected, grey for what needs no model, black the oracle."""
     figure, axis = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
@@ -161,18 +183,6 @@ def plot_curves(curves: pd.DataFrame, x: str, y: str, labels: tuple[str, str], l
     axis.set(**{"xscale": "log"} if log else {"xlim": (0, 1)})
     axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
-
-
-def reliability_curves(scores: pd.DataFrame) -> pd.DataFrame:
-    """Reliability diagrams on the test images of all runs, as trained and with log beta taken off, bins of equal size."""
-    test, parts = scores[scores["split"] == "test"], []
-    for weight in SHOWN:
-        part = test[test["method"] == method_name(weight)]
-        for panel, shift in (("as trained", 0.0), ("log β taken off", float(np.log(weight)))):
-            if len(part):
-                table = reliability(part["label"], expit(part["logit"] - shift), mass=True)
-                parts.append(table.assign(weight=weight, panel=panel))
-    return pd.concat(parts, ignore_index=True)
 
 
 def plot_reliability(curves: pd.DataFrame) -> Figure:

@@ -20,10 +20,12 @@ _COLOURS = {
 def plot_losses(table: pd.DataFrame) -> Figure:
     """Value and slope of the three losses over the log-odds of a COVID image (`released.loss_table`)."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
-    for axis, column in zip(axes, ("value", "slope"), strict=True):
-        sns.lineplot(table, x="logit", y=column, hue="loss", palette=_COLOURS, legend=column == "value", ax=axis)
+    for axis, column in zip(axes, ("value", "gradient"), strict=True):
+        sns.lineplot(table, x="log_odds", y=column, hue="loss", palette=_COLOURS, legend=column == "value", ax=axis)
         axis.axvline(0, color=PALETTE["grey"], linewidth=1)
-        axis.set(xlabel="log-odds of COVID for a COVID image", ylabel="", title=column)
+        axis.set(
+            xlabel="log-odds of COVID for a COVID image", ylabel="", title="slope" if column == "gradient" else "value"
+        )
     return figure
 
 

@@ -245,6 +245,10 @@ def test_a_count_that_is_off_is_named_with_what_it_should_be() -> None:
     assert set(report.verdicts[0].repairs) == {("FN",)} and "implies 4 instead" in report.findings[0].message
     outside = one_row(3, 10, {"Sensitivity (%)": "120.0", "Specificity (%)": "90.0"})
     assert "outside 0 to 1" in outside.findings[0].message
+    assert one_row(3, 10, {"Sensitivity": "1.3", "Specificity": "0.90"}).rates_table()["k"].isna().tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_a_row_without_figures_is_said_and_not_counted() -> None:

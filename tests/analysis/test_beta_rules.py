@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 from sklearn.metrics import balanced_accuracy_score
 
-from cxrlib.analysis.beta import powered, rules, theory
+from cxrlib.analysis.beta import powered, rules, tables, theory
 from cxrlib.book import interactive
 from cxrlib.errors import DataError
 from cxrlib.evaluation import decisions
@@ -53,13 +53,13 @@ def test_choices_never_see_the_test_images(scores):
     flipped = scores.copy()
     test = flipped["split"] == "test"
     flipped.loc[test, "label"] = 1 - flipped.loc[test, "label"]
-    for name, rule in rules.nested_rules().items():
+    for name, rule in rules.NESTED.items():
         same = rules.decide(scores, rule)["setting"].equals(rules.decide(flipped, rule)["setting"])
         assert same != name.startswith("oracle")
 
 
 def test_rules_are_paired_and_ordered(scores):
-    table = rules.rules_table(scores, rules.nested_rules(), draws=100).set_index("rule")
+    table = rules.rules_table(scores, rules.NESTED, draws=100).set_index("rule")
     reference = table.loc["plain CE, threshold tuned"]
     assert reference["difference"] == reference["difference_low"] == reference["difference_high"] == 0
     assert (table["bacc_low"] <= table["bacc"]).all() and (table["bacc"] <= table["bacc_high"]).all()
@@ -67,7 +67,9 @@ def test_rules_are_paired_and_ordered(scores):
     assert table.loc["oracle β", "bacc"] >= table.loc["β chosen, threshold 1/2", "bacc"]
     broken = scores.drop(scores[(scores["method"] == "β = 4") & (scores["split"] == "test")].index[:1])
     with pytest.raises(DataError, match="same images"):
-        rules.rules_table(broken, {"4": rules.at("β = 4"), "plain CE, threshold tuned": rules.tuned()}, draws=5)
+        rules.rules_table(
+            broken, {"4": rules.Rule("β = 4"), "plain CE, threshold tuned": rules.Rule(tuned=True)}, draws=5
+        )
 
 
 def test_every_alternative_is_judged_at_both_thresholds(scores):
@@ -96,16 +98,16 @@ def test_taking_log_beta_off_undoes_the_miscalibration(scores):
 def test_every_figure_is_drawn(scores):
     runs = [make_run(b, d, s) for b in (None, 0.5) for d in (0, 1) for s in (0, 1)]
     found, empty = powered.powered(runs, draws=5), powered.powered([])
-    judged = rules.rules_table(scores, rules.nested_rules(), draws=5)
-    decisions = figures.decision_curves(scores)
+    judged = rules.rules_table(scores, rules.NESTED, draws=5)
+    decisions = tables.decision_curves(scores)
     made = [
         *(figures.plot_powered(study.runs) for study in (found, empty)),
         *(figures.plot_thresholds(study.effects) for study in (found, empty)),
-        figures.plot_theory(figures.shift_curves(), theory.misspecified_table((0.5, 2.0))),
+        figures.plot_theory(tables.shift_curves(), theory.misspecified_table((0.5, 2.0))),
         figures.plot_rules(judged),
-        figures.plot_curves(figures.cost_curves(scores), "pc", "cost", ("pc", "cost")),
+        figures.plot_curves(tables.cost_curves(scores), "pc", "cost", ("pc", "cost")),
         figures.plot_curves(decisions, "threshold", "net_benefit", ("threshold", "net benefit"), log=True),
-        figures.plot_reliability(figures.reliability_curves(scores)),
+        figures.plot_reliability(tables.reliability_curves(scores)),
     ]
     assert all(isinstance(figure, Figure) and figure.axes for figure in made)
     assert {"β = 4", "β = 4, corrected", "treat all", "treat none"} <= set(decisions["curve"])
@@ -192,6 +194,6 @@ def test_the_sliders_are_labelled_and_the_numbers_shown(scores, project, tmp_pat
 
 
 def test_cost_curves_are_lines_below_which_no_weight_falls(scores):
-    curves = figures.cost_curves(scores).pivot_table(index="pc", columns="curve", values="cost")
+    curves = tables.cost_curves(scores).pivot_table(index="pc", columns="curve", values="cost")
     assert (curves["oracle threshold"] <= curves["β = 1"] + 1e-12).all()
     assert decisions.normalised_cost(0.8, 0.6, 0.5) == pytest.approx(0.3)

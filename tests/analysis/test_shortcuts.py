@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.analysis.shortcuts import answer, external, overlap, probes
+from cxrlib.analysis import sources
+from cxrlib.analysis.shortcuts import external, overlap, probes
 from cxrlib.analysis.shortcuts.sample import composition, draw, eligible, load
 from cxrlib.data.editions import load_edition
 from cxrlib.data.masks import has_mask, lung_masks
@@ -69,8 +70,8 @@ def test_runs_are_compared_with_the_same_run_under_clean():
     paper, clean = (run.metrics["test"] for run in runs[:2])
     assert table.loc[0, "sensitivity_difference"] == pytest.approx(paper["sensitivity"] - clean["sensitivity"])
     assert table.loc[0, "auroc_clean"] == pytest.approx(clean["auroc"])
-    assert "1." in answer.pairs_sentence(table)
-    assert "No pair" in answer.pairs_sentence(overlap.against_clean(runs[:1]))
+    assert "1." in overlap.pairs_sentence(table)
+    assert "No pair" in overlap.pairs_sentence(overlap.against_clean(runs[:1]))
 
 
 def test_regions_partition_the_image():
@@ -187,9 +188,9 @@ def test_the_origin_probe_tells_only_what_there_is(effect, told):
     assert row["chance"] == 0.5
     assert row["images"] == 60
     assert (row["bacc_low"] > row["chance"]) is told
-    sentence = answer.origin_sentence(table.assign(panel=probes.PANELS[2]))
+    sentence = probes.origin_sentence(table.assign(panel=probes.PANELS[2]))
     assert ("can be told" in sentence) is told
-    assert "one origin" in answer.origin_sentence(table.assign(panel="other"))
+    assert "one origin" in probes.origin_sentence(table.assign(panel="other"))
 
 
 def test_the_mean_over_classes_resamples_components():
@@ -226,7 +227,7 @@ def _results() -> tuple[pd.DataFrame, ...]:
         "protocol": ["clean", "clean", "paper"], "runs": [3, 2, 9], "overall": [0.9, 0.8, 1], "within_source": [0.5, 0.6, 1],
     })  # fmt: skip
     crossing = pd.DataFrame(
-        {"cohort": answer.COHORT, "protocol": ["paper", "clean"], "test_covid": [40, 40], "covid_overlap": [39, 0]}
+        {"cohort": probes.COHORT, "protocol": ["paper", "clean"], "test_covid": [40, 40], "covid_overlap": [39, 0]}
     )
     seen = {"bacc": [0.9, 0.8], "bacc_low": [0.85, 0.7], "bacc_high": [0.95, 0.85]}
     probed = pd.DataFrame({"panel": probes.PANELS[0], "input": ["whole image", "border only"], **seen})
@@ -235,18 +236,18 @@ def _results() -> tuple[pd.DataFrame, ...]:
 
 def test_the_answer_follows_the_results():
     records, crossed, crossing, probed = _results()
-    first, second = answer.source_sentence(records, crossed), answer.leak_sentence(crossing, probed)
+    first, second = sources.source_sentence(records, crossed), probes.leak_sentence(crossing, probed)
     assert "more by the source than by the disease" in first
     assert "0.55 [0.50, 0.60] over pairs of one source" in first
     assert "in 5 runs recorded under the clean protocol the AUROC is 0.850 overall and 0.550" in first
     assert "39 of the 40" in second
     assert "0.800 [0.700, 0.850], more than chance" in second
     alone = pd.DataFrame({"source": ["a"], "positives": [9], "value": [0.63], "value_low": [0.5], "value_high": [0.7]})
-    assert "In a the projection alone ranks with an AUROC of 0.63" in answer.projection_sentence(
+    assert "In a the projection alone ranks with an AUROC of 0.63" in sources.projection_sentence(
         crossed.assign(sources="a"), alone
     )
     high = crossed.assign(value_high=0.99)
-    assert "rank by both" in answer.source_sentence(records.iloc[:0], high)
-    assert "no run recorded" in answer.source_sentence(records.iloc[:0], high)
-    assert "no more than chance" in answer.leak_sentence(crossing, probed.assign(bacc_low=0.45))
-    assert "130 + 130 for 0.6" in answer.power_sentence(237, 79)
+    assert "rank by both" in sources.source_sentence(records.iloc[:0], high)
+    assert "no run recorded" in sources.source_sentence(records.iloc[:0], high)
+    assert "no more than chance" in probes.leak_sentence(crossing, probed.assign(bacc_low=0.45))
+    assert "130 + 130 for 0.6" in sources.power_sentence(237, 79)

@@ -136,10 +136,10 @@ def test_what_the_released_loss_does_is_a_table_of_who_learned_and_a_difference_
 
 def test_the_linear_loss_learns_exponentially_slowly_and_its_slopes_are_exact():
     assert released.learning_time(5.0, "linear") / released.learning_time(5.0, "cross_entropy") > 20
-    table = released.loss_table(points=81).set_index(["loss", "logit"]).sort_index()
+    table = released.loss_table().set_index(["loss", "log_odds"]).sort_index()
     linear = table.loc["linear, as released"]
     p = 1 / (1 + np.exp(-linear.index.to_numpy()))
-    assert np.allclose(linear["slope"], -p * (1 - p)) and np.allclose(linear["value"], np.log1p(np.exp(-1)) + 1 - p)
+    assert np.allclose(linear["gradient"], -p * (1 - p)) and np.allclose(linear["value"], np.log1p(np.exp(-1)) + 1 - p)
 
 
 def test_one_run_is_set_beside_the_papers_row_where_it_has_one():

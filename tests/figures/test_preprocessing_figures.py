@@ -102,12 +102,6 @@ def test_everything_left_out_is_counted(edition: Any) -> None:
     ]
 
 
-def test_damaged_files_are_all_noticed() -> None:
-    outcome = preprocessing.damage_table().set_index("file")["outcome"]
-    assert outcome.iloc[0] == "accepted, 64 px"
-    assert outcome.iloc[1:].str.startswith("quarantined: ").all()
-
-
 def test_a_dark_surround_is_counted_by_modality(edition: Any) -> None:
     table = preprocessing.dark_surround(edition)
     assert table["CT slices found"].tolist() == [1, 1, 1] and table["X-rays flagged"].tolist() == [0, 0, 0]

@@ -43,15 +43,6 @@ def test_batches_reach_the_gpu_whether_the_images_lie_there_or_not(fake_cuda, mo
         assert (str(y.device), y.dtype) == ("cuda:0", torch.int64)
 
 
-def test_the_comparison_of_devices_would_be_noticed(fake_cuda, monkeypatch):
-    def compared(self: ArrayLoader, part: torch.Tensor) -> torch.Tensor:
-        return part if part.device == self.device else part.pin_memory().to(self.device)
-
-    monkeypatch.setattr(ArrayLoader, "_to_device", compared)
-    with fake_cuda, pytest.raises(RuntimeError, match="cannot pin"):
-        next(iter(ArrayLoader(np.zeros((40, 32, 32), np.uint8), np.arange(40) % 2, device="cuda")))
-
-
 @pytest.mark.parametrize(("model", "head"), CELLS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_network_computes_on_the_gpu_and_gives_float32_logits(fake_cuda, model, head, dtype):

@@ -81,11 +81,8 @@ def test_acnn_blocks_are_residual_and_keep_the_resolution():
         for weight in block.parameters():
             weight.zero_()
     assert torch.equal(block(x), x)
-    kernels = [m.weight for m in build_network("acnn", 32, seed=0).trunk.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert max(k.abs().max().item() for k in kernels) <= 1.0
-    assert all(
-        m.bias is None for m in build_network("acnn", 32, seed=0).trunk.modules() if isinstance(m, torch.nn.Conv2d)
-    )
+    layers = [m for m in build_network("acnn", 32, seed=0).trunk.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(layer.bias is None and layer.weight.abs().max().item() <= 1.0 for layer in layers)
 
 
 def test_grey_is_expanded_without_a_copy():

@@ -92,7 +92,7 @@ class Report:
                 k, reach = round(figure.value * n), figure.half_unit * n
                 if verdict.counts:
                     k = round(n * quantity.value(*verdict.counts, *sizes))
-                known = verdict.counts or (abs(k - figure.value * n) <= reach < 0.5)
+                known = verdict.counts or (0 <= k <= n and abs(k - figure.value * n) <= reach < 0.5)
                 found = (k, n, *map(float, clopper_pearson(k, n))) if known else (pd.NA, n, float("nan"), float("nan"))
                 lines.append((row.number, row.label, verdict.status, header, name, float(figure.value), *found))
         columns = ["row", "label", "status", "column", "quantity", "value", "k", "n", "low", "high"]

@@ -6,18 +6,19 @@ label (1 = COVID), logit. Every rule reads a run's "valid" rows only (the oracle
 then decides on its "test" images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 
 from cxrlib.analysis.beta.theory import BETAS, GaussianProblem, fit_linear
 from cxrlib.errors import DataError
 from cxrlib.evaluation.decisions import Roc, expected_calibration_error, fit_temperature, log_loss, normalised_cost
-from cxrlib.evaluation.intervals import Bootstrap, Floats, interval_of, weighted_bacc, weighted_rates
+from cxrlib.evaluation.intervals import Bootstrap, Floats, interval_of, weighted_rates
 from cxrlib.losses.alternatives import ALTERNATIVES, balancing_chances, build_loss
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
@@ -26,8 +27,24 @@ COLUMNS = ("draw", "seed", "method", "weight", "split", "image_id", "component",
 PLAIN, BALANCED = "plain CE", "balancing weight"
 REFERENCE = "plain CE, threshold tuned"
 IMAGES, SIZES, RIDGE = GaussianProblem(2.0, 0.25), {"train": 500, "valid": 300, "test": 1000}, 3e-2
-Rule = Callable[[pd.DataFrame, pd.DataFrame], tuple[float, pd.DataFrame, float]]
-"""(valid rows, test rows) of a run -> what was chosen, the test rows it uses, and the cut on their log-odds."""
+
+
+class Rule(NamedTuple):
+    """How a run decides on its test images: a method at the threshold 1/2, or at a cut tuned on the images it may see."""
+
+    method: str | None = PLAIN  # None: the weight that did best at 1/2, of equally good ones the nearest to 1
+    tuned: bool = False
+    oracle: bool = False  # chosen on the test images themselves, which nobody has
+
+
+NESTED = {
+    "plain CE, threshold 1/2": Rule(),
+    REFERENCE: Rule(tuned=True),
+    "β chosen, threshold 1/2": Rule(None),
+    "oracle β": Rule(None, oracle=True),
+    "oracle threshold": Rule(tuned=True, oracle=True),
+}
+"""The rules that are compared where weights were swept."""
 
 
 def method_name(weight: float) -> str:
@@ -80,62 +97,41 @@ def tune_cut(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     """The cut on the log-odds with the highest balanced accuracy on these images, halfway to the next lower log-odds."""
     roc, values = Roc.of(labels, logits), np.unique(np.asarray(logits, np.float64))
     k = int(np.argmin(normalised_cost(roc.sensitivity, roc.specificity, 0.5)))
+    if k == 0:
+        return float(values[-1])
     lower = values[values < roc.cut[k]]
-    return float(values[-1]) if k == 0 else float((roc.cut[k] + lower[-1]) / 2) if len(lower) else float(values[0] - 1)
+    return float((roc.cut[k] + lower[-1]) / 2 if len(lower) else values[0] - 1)
 
 
-def at(method: str = PLAIN) -> Rule:
-    """A method at 0 on its log-odds, the threshold 1/2."""
-    return lambda valid, test: (0.0, test[test["method"] == method], 0.0)
-
-
-def tuned(method: str = PLAIN, oracle: bool = False) -> Rule:
-    """A method at the cut tuned on validation data; oracle: on the test images themselves, which nobody has."""
-
-    def rule(valid: pd.DataFrame, test: pd.DataFrame) -> tuple[float, pd.DataFrame, float]:
-        seen, shown = (part[part["method"] == method] for part in (test if oracle else valid, test))
-        cut = tune_cut(seen["label"], seen["logit"])
-        return cut, shown, cut
-
-    return rule
-
-
-def chosen(oracle: bool = False) -> Rule:
-    """The weight that did best at 1/2 on validation data, of equally good ones the nearest to 1; oracle: on test data."""
-
-    def rule(valid: pd.DataFrame, test: pd.DataFrame) -> tuple[float, pd.DataFrame, float]:
-        seen = {float(str(weight)): part for weight, part in (test if oracle else valid).groupby("weight")}
-        sides = {w: (part["label"].to_numpy() == 1, part["logit"].to_numpy() > 0) for w, part in seen.items()}
-        values = {w: float(weighted_bacc(*side, np.ones((1, len(side[0]))))[0]) for w, side in sides.items()}
-        best = min((w for w, v in values.items() if v >= max(values.values()) - 1e-12), key=lambda w: abs(np.log(w)))
-        return best, test[test["weight"] == best], 0.0
-
-    return rule
-
-
-def nested_rules() -> dict[str, Rule]:
-    """The rules that are compared where weights were swept, by name."""
-    return {
-        "plain CE, threshold 1/2": at(),
-        REFERENCE: tuned(),
-        "β chosen, threshold 1/2": chosen(),
-        "oracle β": chosen(oracle=True),
-        "oracle threshold": tuned(oracle=True),
+def best_weight(rows: pd.DataFrame) -> float:
+    """The weight with the highest balanced accuracy at 1/2 on these images, of equally good ones the nearest to 1."""
+    values = {
+        float(str(weight)): balanced_accuracy_score(part["label"], part["logit"] > 0)
+        for weight, part in rows.groupby("weight")
     }
+    good = [weight for weight, value in values.items() if value >= max(values.values()) - 1e-12]
+    return min(good, key=lambda weight: abs(np.log(weight)))
 
 
 def loss_rules(scores: pd.DataFrame) -> dict[str, Rule]:
     """Every method of the scores at 1/2 and at its tuned threshold."""
     methods = scores["method"].unique()
-    return {f"{m}, threshold 1/2": at(m) for m in methods} | {f"{m}, threshold tuned": tuned(m) for m in methods}
+    return {f"{m}, threshold 1/2": Rule(m) for m in methods} | {f"{m}, threshold tuned": Rule(m, True) for m in methods}
 
 
 def decide(scores: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """The decisions of a rule on every run's test images: draw, seed, image_id, component, label, setting, positive."""
     parts = []
     for (draw, seed), part in scores.groupby(["draw", "seed"]):
-        setting, rows, cut = rule(*(part[part["split"] == name] for name in ("valid", "test")))
-        frame = rows[["image_id", "component", "label"]].assign(draw=draw, seed=seed, setting=float(setting))
+        valid, test = (part[part["split"] == split] for split in ("valid", "test"))
+        seen, cut = test if rule.oracle else valid, 0.0
+        if rule.method is None:
+            setting = best_weight(seen)
+            rows = test[test["weight"] == setting]
+        else:
+            rows, own = test[test["method"] == rule.method], seen[seen["method"] == rule.method]
+            setting = cut = tune_cut(own["label"], own["logit"]) if rule.tuned else 0.0
+        frame = rows[["image_id", "component", "label"]].assign(draw=draw, seed=seed, setting=setting)
         parts.append(frame.assign(positive=rows["logit"].to_numpy() > cut))
     return pd.concat(parts, ignore_index=True).sort_values(["draw", "seed", "image_id"], ignore_index=True)
 

@@ -9,7 +9,6 @@ tau = 1) subtracts the log-odds of the training prevalence, and so decides as a 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -183,20 +182,12 @@ def overlapping_table(betas: Sequence[float] = BETAS, size: int = 20_000, seed: 
     for beta in betas:
         slope, intercept = fit_logistic(x, labels, beta, weights)
         a, b = fit_logistic(drawn[:, 0], truth, beta)
-        row: dict[str, Any] = {
-            "beta": beta,
-            "theory_threshold": 1 / (1 + beta),
-            "slope": slope,
-            "fitted_boundary": -intercept / slope,
-        }
-        row |= {
-            "fitted_threshold": problem.posterior(-intercept / slope),
-            "sample_threshold": problem.posterior(-b / a),
-        }
-        caught = x > row["fitted_boundary"]
-        rows.append(row | {"sensitivity": of_class[1][caught].sum(), "specificity": of_class[0][~caught].sum()})
+        boundary = -intercept / slope
+        caught = x > boundary
+        thresholds = 1 / (1 + beta), slope, problem.posterior(boundary), problem.posterior(-b / a), boundary
+        rows.append((beta, *thresholds, of_class[1][caught].sum(), of_class[0][~caught].sum()))
     columns = ["beta", "theory_threshold", "slope", "fitted_threshold", "sample_threshold", "fitted_boundary"]
-    return pd.DataFrame(rows)[[*columns, "sensitivity", "specificity"]].astype(float)
+    return pd.DataFrame(rows, columns=[*columns, "sensitivity", "specificity"]).astype(float)
 
 
 def separable_sample(

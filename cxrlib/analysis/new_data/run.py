@@ -26,12 +26,12 @@ from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
 from cxrlib.networks.classifier import TRUNKS, Classifier
 from cxrlib.networks.heads import default_head
-from cxrlib.networks.weights import imagenet_digest, load_imagenet, save_state
+from cxrlib.networks.weights import imagenet_digest, save_state
 from cxrlib.paths import cache_root
 from cxrlib.records.record import Record, interrupted, run_key, runs_root
 from cxrlib.storage import atomic_path, check_folder, check_writable, digest
 from cxrlib.training.configure import resolve
-from cxrlib.training.runs import as_record, keep
+from cxrlib.training.runs import as_record, initial_trunk, keep
 from cxrlib.training.segmentation import preparation
 from cxrlib.training.train import train
 
@@ -79,8 +79,8 @@ def train_on(
 ) -> NewRun:
     """Check a collection, divide it by patient, train under a config, test once, and keep the record in `results/local`.
 
-    `data`: as `data.readers.read_data` takes it, or a collection. `criterion`: a module of logits [B, 2] and labels [B] in
-    place of the config's loss (such a run is not kept). Raises DataError where the data do not allow it, ParameterError, WeightsError.
+    `data`: as `data.readers.read_data` takes it, or a collection. `criterion`: a module of logits [B, 2] and labels [B]
+    in place of the config's loss (such a run is not kept). Raises DataError, ParameterError or WeightsError.
     """
     config = new_config(**parameters)
     save = save and criterion is None
@@ -96,14 +96,17 @@ def train_on(
     samples.check(collection.name)
     change = preparation(config)
     samples = samples if change is None else samples.change_pixels(change)
-    imagenet = config.pretraining == "imagenet"
     inputs = {
         "data": edition.digest,
         "samples": digest({name: sorted(part.table["image_id"]) for name, part in parts.items()}),
-        "weights": imagenet_digest(config.model) if imagenet else None,
+        "weights": imagenet_digest(config.model) if config.pretraining == "imagenet" else None,
     }
+<<<<<<< HEAD
     state = interrupted(run_key(config, inputs)) if save else None
     trained = train(config, samples, load_imagenet(config.model) if imagenet else None, criterion, state)
+=======
+    trained = train(config, samples, initial_trunk(config, edition), criterion)
+>>>>>>> main
     name = data.name if isinstance(data, Collection | Path) else Path(str(data)).name
     record = as_record(config, inputs, samples, trained, repeat_command(config, name, positive))
     if save:

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cxrlib.analysis.sentences import estimate
 from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load
 from cxrlib.data.editions import Edition
 from cxrlib.data.folds import grouped_folds
@@ -33,6 +34,7 @@ FOLDS = 4
 FEWEST = 8  # components that an origin needs to take part
 MASKED = 120  # most images of an origin and class among those with a lung mask
 SIZE, PER_ORIGIN = 96, 60
+COHORT = "COVIDX-Ray-5K + COVID-ChestXray"  # the cohort of the paper's best rows, as Table I names it
 BORDER = 1 / 8
 """Width of the frame that counts as border, as a share of the side."""
 REGIONS = ("whole image", "border only", "centre blacked out", "lungs only", "lungs hidden")
@@ -221,3 +223,31 @@ def mean_over_classes(
         return np.nan, np.nan, np.nan
     low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
     return float(np.mean(plain)), float(low), float(high)
+
+
+def leak_sentence(overlap: pd.DataFrame, probes: pd.DataFrame) -> str:
+    """What crosses from training to test, and what is left of the task without the lungs' centre."""
+    rows = overlap[overlap["cohort"] == COHORT].set_index("protocol")
+    paper, clean = rows.loc["paper"], rows.loc["clean"]
+    seen = probes[probes["panel"] == PANELS[0]].set_index("input")
+    border, whole = seen.loc["border only"], seen.loc["whole image"]
+    above = "more than chance" if border["bacc_low"] > 0.5 else "no more than chance can give"
+    return (
+        f"Under the paper's protocol {paper['covid_overlap']} of the {paper['test_covid']} COVID-19 test images share a patient or "
+        f"a picture with the combined training set, under the clean one {clean['covid_overlap']}; and a linear probe that sees "
+        f"the outer border alone reaches a balanced accuracy of "
+        f"{estimate(border['bacc'], border['bacc_low'], border['bacc_high'])}, {above}, where the whole image gives {whole['bacc']:.3f}."
+    )
+
+
+def origin_sentence(probes: pd.DataFrame) -> str:
+    """Whether the origin of a negative can be read from the image."""
+    rows = probes[probes["panel"] == PANELS[2]].set_index("input")
+    if rows.empty:
+        return "The negatives come from one origin, so there is none to tell."
+    whole = rows.loc["whole image"]
+    return (
+        f"Which of {1 / whole['chance']:.0f} origins a negative comes from "
+        f"{'can' if whole['bacc_low'] > whole['chance'] else 'cannot'} be told: the mean recall is "
+        f"{estimate(whole['bacc'], whole['bacc_low'], whole['bacc_high'])} against a chance of {whole['chance']:.3f}."
+    )

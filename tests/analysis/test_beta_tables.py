@@ -2,30 +2,22 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from cxrlib.analysis.beta import theory
-from cxrlib.figures import wce
+from cxrlib.analysis.beta import tables
 from cxrlib.paper import tables as paper
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def test_equation_4_and_its_gradient_by_hand():
-    curves = wce.beta_curves()
+    curves = tables.beta_curves()
     p, beta, positive = curves["probability"], curves["beta"], curves["label"] == 1
     np.testing.assert_allclose(curves["gradient"], np.where(positive, beta * (p - 1), p), rtol=1e-9)
     np.testing.assert_allclose(curves["value"], np.where(positive, -beta * np.log(p), -np.log1p(-p)), rtol=1e-9)
 
 
 def test_the_unweighted_losses_by_hand():
-    curves = wce.equation_curves()
+    curves = tables.equation_curves()
     p = curves["probability"]
     expected = {
         "MSE, Eq. (1)": ((1 - p) ** 2 / 2, -((1 - p) ** 2) * p),
@@ -41,7 +33,7 @@ def test_the_unweighted_losses_by_hand():
 
 
 def test_the_stability_table_tells_the_three_ways_apart():
-    table = wce.stability_table().set_index("log-odds")
+    table = tables.stability_table().set_index("log-odds")
     far, near = table.loc[100.0], table.loc[4.0]
     assert (far["from logits: loss"], far["from logits: gradient"]) == (100.0, 1.0)
     assert far["as printed: loss"] == math.inf and math.isnan(far["as printed: gradient"])
@@ -51,30 +43,14 @@ def test_the_stability_table_tells_the_three_ways_apart():
 
 
 def test_the_papers_weight_adds_to_the_imbalance():
-    table = wce.balance_table().set_index("cohort")
+    table = tables.balance_table().set_index("cohort")
     assert table.index.tolist() == ["covidx_ray_5k", "augmented", "combined"]
     assert table.loc["combined", "balancing β"] == pytest.approx(2017 / 543)
     assert (table["share at β = 0.75"] < table["share at β = 1"]).all()
 
 
 def test_the_printed_effect_pairs_rows_that_differ_in_beta_alone():
-    table = wce.printed_effect()
+    table = tables.printed_effect()
     assert len(table) == len(paper.TABLE_2) / 2
     best = table[(table["cohort"] == "combined") & (table["pretraining"] == "imagenet")].iloc[0]
     assert best["change in bacc"] == pytest.approx(0.0005)
-
-
-def test_the_figures_draw_every_beta():
-    x, labels = theory.separable_sample(size=60)
-    table = theory.overlapping_table(betas=(0.5, 1.0, 2.0), size=200)
-    equations, curves, overlapping, separable = (
-        wce.plot_equation_curves(wce.equation_curves()),
-        wce.plot_beta_curves(wce.beta_curves()),
-        wce.plot_overlapping(table),
-        wce.plot_separable(wce.separable_curves(x, labels), x, labels),
-    )
-    assert {text.get_text() for text in equations.axes[0].get_legend().get_texts()} == set(wce.EQUATIONS)
-    assert len(overlapping.axes[0].lines) == 2 + len(table)
-    for figure in (curves, separable):
-        texts = figure.axes[0].get_legend().get_texts()
-        assert [text.get_text() for text in texts] == ["0.25", "0.5", "0.75", "1", "2", "4"]

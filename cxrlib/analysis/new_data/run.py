@@ -101,12 +101,8 @@ def train_on(
         "samples": digest({name: sorted(part.table["image_id"]) for name, part in parts.items()}),
         "weights": imagenet_digest(config.model) if config.pretraining == "imagenet" else None,
     }
-<<<<<<< HEAD
     state = interrupted(run_key(config, inputs)) if save else None
-    trained = train(config, samples, load_imagenet(config.model) if imagenet else None, criterion, state)
-=======
-    trained = train(config, samples, initial_trunk(config, edition), criterion)
->>>>>>> main
+    trained = train(config, samples, initial_trunk(config, edition), criterion, state)
     name = data.name if isinstance(data, Collection | Path) else Path(str(data)).name
     record = as_record(config, inputs, samples, trained, repeat_command(config, name, positive))
     if save:

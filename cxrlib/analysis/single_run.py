@@ -1,13 +1,13 @@
 """One run as tables: its counts, curves, figures beside the paper's row, provenance, and the numbers the prose quotes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib.analysis.sentences import estimate
 from cxrlib.analysis.table_2 import paper_row
-from cxrlib.names import name
+from cxrlib.names import beta_text, name
 from cxrlib.protocols import CHOICES, PROTOCOLS
 from cxrlib.records.record import Record
 
@@ -32,6 +32,20 @@ def curve_table(record: Record) -> pd.DataFrame:
     roc = pd.DataFrame({"curve": "ROC", "x": false, "y": true, "threshold": at})
     pr = pd.DataFrame({"curve": "precision-recall", "x": recall[:-1], "y": precision[:-1], "threshold": cut})
     return pd.concat([roc, pr], ignore_index=True)
+
+
+def histories(records: Sequence[Record]) -> pd.DataFrame:
+    """Loss by epoch of records with the paper's weight or none: panel, protocol, weight, seed, run, epoch, losses, kept."""
+    parts = [
+        record.history.assign(
+            panel=f"{name(record.config.model)}, {name(record.config.pretraining)}", run=record.key,
+            protocol=record.config.protocol, weight=beta_text(record.config.beta), seed=record.config.seed,
+        )
+        for record in records
+        if record.config.protocol in PROTOCOLS and record.config.beta in (None, 0.75)
+    ]  # fmt: skip
+    columns = ["panel", "protocol", "weight", "seed", "run", "epoch", "train_loss", "valid_loss", "kept"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def comparison_table(record: Record) -> pd.DataFrame:

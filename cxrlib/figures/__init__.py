@@ -1,1 +1,1 @@
-"""Figures and tables of the book: one module a chapter, each `plot_…` paired with the data it shows."""
+"""Figures of the book, drawn from the tables of `cxrlib.analysis`; `style` holds what several share."""

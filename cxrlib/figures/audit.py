@@ -9,29 +9,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cxrlib.analysis.audit.lattice import Row, strips
-from cxrlib.analysis.audit.report import Report
+from cxrlib.analysis.audit.lattice import Row
 from cxrlib.analysis.audit.rules import IMPOSSIBLE, LAST_DIGIT, POSSIBLE
 from cxrlib.figures.style import PALETTE, PAPER_COLOUR, WIDE, intervals, legend_below
 
 STATUS_COLOURS = {POSSIBLE: PALETTE["blue"], LAST_DIGIT: PALETTE["orange"], IMPOSSIBLE: PALETTE["red"]}
-
-
-def marked_cells(report: Report) -> pd.DataFrame:
-    """Every printed figure with the gravest finding that names it: row, label, column, printed, status.
-
-    A column that does not hold what its header says is marked in its header, which is row 0.
-    """
-    marks: dict[tuple[int, str], str] = {}
-    for finding in reversed([finding for finding in report.findings if finding.severity in STATUS_COLOURS]):
-        marks |= {(row, column): finding.severity for row in finding.rows or (0,) for column in finding.columns}
-    columns = [*report.table.columns, *([report.table.gain] if report.table.gain else [])]
-    lines = [(0, "", column, column, marks.get((0, column), POSSIBLE)) for column in columns]
-    for row in report.table.rows:
-        for column in columns:
-            text = row.figures[column].text if column in row.figures else "–"
-            lines.append((row.number, row.label, column, text, marks.get((row.number, column), POSSIBLE)))
-    return pd.DataFrame(lines, columns=["row", "label", "column", "printed", "status"])
 
 
 def plot_marked(cells: pd.DataFrame) -> Figure:
@@ -67,15 +49,6 @@ def plot_intervals(rates: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylim(rates["row"].max() + 0.6, 0.4)
     legend_below(figure)
     return figure
-
-
-def strips_table(row: Row, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The TN that each printed figure of a row allows at each TP: column, tp, first, last; empty if first > last."""
-    parts = []
-    for header, (first, last) in strips(row, columns).items():
-        ends = {"tp": np.arange(len(first)), "first": first.clip(0), "last": last.clip(None, row.negatives)}
-        parts.append(pd.DataFrame({"column": f"{header} {row.figures[header].text}", **ends}))
-    return pd.concat(parts, ignore_index=True)
 
 
 def plot_strips(table: pd.DataFrame, row: Row) -> Figure:

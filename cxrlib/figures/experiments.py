@@ -125,20 +125,6 @@ def plot_plane(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def histories(records: Sequence[Record]) -> pd.DataFrame:
-    """Loss by epoch of records with the paper's weight or none: panel, protocol, weight, seed, run, epoch, losses, kept."""
-    parts = [
-        record.history.assign(
-            panel=f"{name(record.config.model)}, {name(record.config.pretraining)}", run=record.key,
-            protocol=record.config.protocol, weight=beta_text(record.config.beta), seed=record.config.seed,
-        )
-        for record in records
-        if record.config.protocol in PROTOCOL_COLOURS and record.config.beta in (None, 0.75)
-    ]  # fmt: skip
-    columns = ["panel", "protocol", "weight", "seed", "run", "epoch", "train_loss", "valid_loss", "kept"]
-    return pd.concat(parts, ignore_index=True)[columns]
-
-
 def plot_histories(table: pd.DataFrame) -> Figure:
     """Validation loss by epoch, a panel a network and start: colour by protocol, dotted without the weight."""
     table = table.assign(epoch=table["epoch"] + 1)

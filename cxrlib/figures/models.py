@@ -1,42 +1,19 @@
 """Figures of the chapter on models: blocks, parameters by part and head, what each network sees and costs."""
 
-from itertools import product
 from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
-from torch import nn
 
 from cxrlib.figures.style import MODEL_COLOURS, PALETTE, PAPER_COLOUR
 from cxrlib.names import name
-from cxrlib.networks.classifier import TRUNKS, build_network
-from cxrlib.networks.counting import PAPER_COUNTS, effective_field, receptive_field, share_within, sketch
+from cxrlib.networks.counting import BLOCKS, PAPER_COUNTS
 
-BLOCKS = {
-    "resnet50": ("residual block", "layer1.1", (("conv1",), ("conv2",), ("conv3",)), "+"),
-    "squeezenet": ("fire module", "4", (("squeeze",), ("expand1x1", "expand3x3")), "∪"),
-    "acnn": ("atrous block", "0", (("residual.0",), ("residual.3",)), "+"),
-}
-"""Of each network: the block's name, where its trunk holds one, the convolutions row by row, and what joins them at the end."""
 _PART_COLOURS = ("blue", "sky", "green", "red", "orange", "purple", "grey", "brown")
-
-
-def block_table() -> pd.DataFrame:
-    """The convolutions of the networks' blocks: model, row, layer, kernel, rate, channels_in, channels_out, parameters."""
-    found = []
-    for model, (_, place, rows, _) in BLOCKS.items():
-        block = sketch(model, 64).trunk.get_submodule(place)
-        for depth, layer in ((depth, layer) for depth, layers in enumerate(rows) for layer in layers):
-            c = cast(nn.Conv2d, block.get_submodule(layer))
-            size = sum(weight.numel() for weight in c.parameters())
-            found.append((model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, size))
-    columns = ["model", "row", "layer", "kernel", "rate", "channels_in", "channels_out", "parameters"]
-    return pd.DataFrame(found, columns=columns)
 
 
 def plot_blocks(table: pd.DataFrame) -> Figure:
@@ -91,12 +68,6 @@ def plot_parameters(table: pd.DataFrame) -> Figure:
     return cast(Figure, axis.figure)
 
 
-def atrous_table() -> pd.DataFrame:
-    """Pixels that a 3x3 kernel reads at three rates, relative to its centre: rate, row, column."""
-    read = [(rate, rate * i, rate * j) for rate, i, j in product((1, 2, 3), (-1, 0, 1), (-1, 0, 1))]
-    return pd.DataFrame(read, columns=["rate", "row", "column"])
-
-
 def plot_atrous(table: pd.DataFrame) -> Figure:
     """The pixels read at each rate, with the square they span (`atrous_table`)."""
     figure, axes = plt.subplots(1, 3, figsize=(9.0, 3.0), layout="constrained")
@@ -107,25 +78,6 @@ def plot_atrous(table: pd.DataFrame) -> Figure:
         axis.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, edgecolor="black", linewidth=2))
         axis.set(title=f"rate {rate}: spans {side} x {side}", aspect="equal", **edges)
     return figure
-
-
-def field_table() -> pd.DataFrame:
-    """Receptive field of each trunk from its layers: model, receptive field (pixels a side), stride (pixels)."""
-    with torch.device("meta"):
-        fields = {model: receptive_field(make()) for model, make in TRUNKS.items()}
-    rows = [(name(model), size, stride) for model, (size, stride) in fields.items()]
-    return pd.DataFrame(rows, columns=["model", "receptive field", "stride"])
-
-
-def seen_by_acnn() -> tuple[pd.DataFrame, np.ndarray]:
-    """What ACNN's centre feature can see and mostly sees, on a square input of 161 pixels a side.
-
-    A table over the distance from the centre (distance in pixels, share of the absolute gradient within it, and
-    whether any reaches it), and the effective field, float32 [161, 161], for the map.
-    """
-    field = effective_field(build_network("acnn", 32, seed=0).trunk, 161, draws=2)
-    table = pd.DataFrame({"share within": share_within(field).numpy()}).rename_axis("distance").reset_index()
-    return table.assign(reached=field[80, 80:].numpy() > 0), field.numpy()
 
 
 def plot_field(table: pd.DataFrame, field: np.ndarray) -> Figure:

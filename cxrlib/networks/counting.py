@@ -4,7 +4,10 @@ import copy
 import operator
 import timeit
 from collections.abc import Iterable
+from itertools import product
+from typing import cast
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, fx, nn
@@ -12,6 +15,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
+from cxrlib.names import name
 from cxrlib.networks.classifier import TRUNKS, Classifier, build_network, feature_shape
 from cxrlib.networks.heads import NATIVE, default_head
 from cxrlib.paper.tables import IMAGE_SIZE
@@ -31,6 +35,12 @@ PAPER_COUNTS = (
 
 The third is said of the part that produces the likelihoods, whichever trunk is below it.
 """
+BLOCKS = {
+    "resnet50": ("residual block", "layer1.1", (("conv1",), ("conv2",), ("conv3",)), "+"),
+    "squeezenet": ("fire module", "4", (("squeeze",), ("expand1x1", "expand3x3")), "∪"),
+    "acnn": ("atrous block", "0", (("residual.0",), ("residual.3",)), "+"),
+}
+"""Of each network: the block's name, where its trunk holds one, the convolutions row by row, and what joins them at the end."""
 
 
 def sketch(model: str, image_size: int, head: str | None = None) -> Classifier:
@@ -228,3 +238,41 @@ def share_within(field: Tensor) -> Tensor:
     square = torch.maximum(distance[:, None], distance[None, :])
     ring = torch.zeros(size // 2 + 1, dtype=field.dtype).index_add_(0, square.flatten(), field.flatten())
     return ring.cumsum(0)
+
+
+def block_table() -> pd.DataFrame:
+    """The convolutions of the networks' blocks: model, row, layer, kernel, rate, channels_in, channels_out, parameters."""
+    found = []
+    for model, (_, place, rows, _) in BLOCKS.items():
+        block = sketch(model, 64).trunk.get_submodule(place)
+        for depth, layer in ((depth, layer) for depth, layers in enumerate(rows) for layer in layers):
+            c = cast(nn.Conv2d, block.get_submodule(layer))
+            size = sum(weight.numel() for weight in c.parameters())
+            found.append((model, depth, layer, c.kernel_size[0], c.dilation[0], c.in_channels, c.out_channels, size))
+    columns = ["model", "row", "layer", "kernel", "rate", "channels_in", "channels_out", "parameters"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def atrous_table() -> pd.DataFrame:
+    """Pixels that a 3x3 kernel reads at three rates, relative to its centre: rate, row, column."""
+    read = [(rate, rate * i, rate * j) for rate, i, j in product((1, 2, 3), (-1, 0, 1), (-1, 0, 1))]
+    return pd.DataFrame(read, columns=["rate", "row", "column"])
+
+
+def field_table() -> pd.DataFrame:
+    """Receptive field of each trunk from its layers: model, receptive field (pixels a side), stride (pixels)."""
+    with torch.device("meta"):
+        fields = {model: receptive_field(make()) for model, make in TRUNKS.items()}
+    rows = [(name(model), size, stride) for model, (size, stride) in fields.items()]
+    return pd.DataFrame(rows, columns=["model", "receptive field", "stride"])
+
+
+def seen_by_acnn() -> tuple[pd.DataFrame, np.ndarray]:
+    """What ACNN's centre feature can see and mostly sees, on a square input of 161 pixels a side.
+
+    A table over the distance from the centre (distance in pixels, share of the absolute gradient within it, and
+    whether any reaches it), and the effective field, float32 [161, 161], for the map.
+    """
+    field = effective_field(build_network("acnn", 32, seed=0).trunk, 161, draws=2)
+    table = pd.DataFrame({"share within": share_within(field).numpy()}).rename_axis("distance").reset_index()
+    return table.assign(reached=field[80, 80:].numpy() > 0), field.numpy()

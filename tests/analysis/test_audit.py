@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrlib.analysis.audit import EXAMPLE, audit, read_table
-from cxrlib.analysis.audit.lattice import QUANTITIES, Figure, Ints, Row, meet, search_sizes, strips
+from cxrlib.analysis.audit.lattice import QUANTITIES, Figure, Ints, Row, meet, search_sizes, strips, strips_table
 from cxrlib.analysis.audit.report import Report
 from cxrlib.analysis.audit.rules import EMPTY, IMPOSSIBLE, LAST_DIGIT, POSSIBLE
 from cxrlib.analysis.audit.table import parse_figure, recognise, table_from_cells
@@ -408,14 +408,14 @@ def test_the_commands_options(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_figures_show_what_their_tables_hold(report: Report) -> None:
-    cells = figures.marked_cells(report)
+    cells = report.marked_cells()
     marked = cells[cells["status"] == IMPOSSIBLE]
     assert set(zip(marked["row"], marked["column"], strict=True)) == {
         (0, "PPCR"), (6, "Sensitivity"), (6, "bACC"), (15, "Gain(%)"), (18, "Specificity"),
     }  # fmt: skip
     assert len(figures.plot_marked(cells).axes[0].texts) == len(cells) == 23 * 5
     row = report.table.rows[17]
-    strips_of_row = figures.strips_table(row, report.columns)
+    strips_of_row = strips_table(row, report.columns)
     allowed = strips_of_row[strips_of_row["first"] <= strips_of_row["last"]]
     assert "Specificity 0.9776" not in set(allowed["column"])
     met = allowed[(allowed["tp"] == 40) & ~allowed["column"].str.startswith("Sens")]
@@ -432,6 +432,6 @@ def test_figures_show_what_their_tables_hold(report: Report) -> None:
 
 def test_the_figures_stand_a_table_without_findings() -> None:
     clean = one_row(10, 10, {"Sensitivity": "0.9", "Specificity": "0.9"})
-    assert set(figures.marked_cells(clean)["status"]) == {POSSIBLE}
+    assert set(clean.marked_cells()["status"]) == {POSSIBLE}
     assert "no row" in figures.plot_sizes(pd.DataFrame(), None).axes[0].texts[0].get_text()
     assert np.isfinite(clean.rates_table()["low"]).all()

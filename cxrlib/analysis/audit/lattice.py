@@ -164,6 +164,15 @@ def strips(row: Row, columns: Mapping[str, str], loose: bool = False) -> dict[st
     return {header: strip(QUANTITIES[columns[header]], bounds, p, n, tp) for header, bounds in shown.items()}
 
 
+def strips_table(row: Row, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The TN that each printed figure of a row allows at each TP: column, tp, first, last; empty if first > last."""
+    parts = []
+    for header, (first, last) in strips(row, columns).items():
+        ends = {"tp": np.arange(len(first)), "first": first.clip(0), "last": last.clip(None, row.negatives)}
+        parts.append(pd.DataFrame({"column": f"{header} {row.figures[header].text}", **ends}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def meet(row: Row, ranges: Iterable[Range]) -> Ints:
     """The confusion matrices where strips meet: every (TP, first TN, last TN), int64 [K, 3]."""
     first, last = np.zeros(row.positives + 1, np.int64), np.full(row.positives + 1, row.negatives, np.int64)

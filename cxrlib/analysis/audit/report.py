@@ -75,6 +75,22 @@ class Report:
         frame = pd.DataFrame(lines, columns=["row", "label", "status", "matrices", *names])
         return frame.astype(dict.fromkeys(names, "Int64"))
 
+    def marked_cells(self) -> pd.DataFrame:
+        """Every printed figure with the gravest finding that names it: row, label, column, printed, status.
+
+        A column that does not hold what its header says is marked in its header, which is row 0.
+        """
+        marks: dict[tuple[int, str], str] = {}
+        for finding in reversed([finding for finding in self.findings if finding.severity != NOTE]):
+            marks |= {(row, column): finding.severity for row in finding.rows or (0,) for column in finding.columns}
+        columns = [*self.table.columns, *([self.table.gain] if self.table.gain else [])]
+        lines = [(0, "", column, column, marks.get((0, column), POSSIBLE)) for column in columns]
+        for row in self.table.rows:
+            for column in columns:
+                text = row.figures[column].text if column in row.figures else "–"
+                lines.append((row.number, row.label, column, text, marks.get((row.number, column), POSSIBLE)))
+        return pd.DataFrame(lines, columns=["row", "label", "column", "printed", "status"])
+
     def rates_table(self) -> pd.DataFrame:
         """Every proportion: row, label, status, column, quantity, value, k, n and its exact 95 % interval, low to high.
 

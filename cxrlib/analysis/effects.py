@@ -69,16 +69,12 @@ def retraining_noise(records: Iterable[Record]) -> pd.DataFrame:
     Columns: model, protocol, metric, pairs, `sd` of the figure over seeds (root mean square difference over the root of 2)
     and `band`, the 95th percentile of the absolute difference of two such runs.
     """
-    grouped = difference_table(repeated(records)).groupby(["model", "protocol", "metric"], sort=False)
-    return (
-        grouped["difference"]
-        .agg(
-            pairs="size",
-            sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
-            band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
-        )
-        .reset_index()
-    )
+    grouped = difference_table(repeated(records)).groupby(["model", "protocol", "metric"], sort=False)["difference"]
+    return grouped.agg(
+        pairs="size",
+        sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
+        band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
+    ).reset_index()
 
 
 def noise_sentence(noise: pd.DataFrame, protocol: str = "clean") -> str:

@@ -60,7 +60,11 @@ def plot_curves(records: Sequence[Record]) -> Figure:
     single = len(records) == 1
     for record in records:
         c, points = record.config, curve_table(record)
-        style = {"color": PROTOCOL_COLOURS[c.protocol], "linestyle": ":" if c.beta is None and not single else "-"}
+        colour, dashes = (
+            PROTOCOL_COLOURS.get(c.protocol, PALETTE["blue"]),
+            ":" if c.beta is None and not single else "-",
+        )
+        style = {"color": colour, "linestyle": dashes}
         for axis, (title, drawn) in zip(axes, (("ROC", "default"), ("precision-recall", "steps-post")), strict=True):
             part = points[points["curve"] == title]
             axis.plot(part["x"], part["y"], drawstyle=drawn, label=f"{c.protocol}, β {beta_text(c.beta)}", **style)

@@ -81,9 +81,10 @@ def strip_panels(
     used = [text for text in colours if any((table[hue] == text).any() for table in panels.values())]
     for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
         shown = {"data": table.astype({"difference": float}), "x": "difference", "y": row, "order": rows, "ax": axis}
-        sns.swarmplot(**shown, hue=hue, hue_order=used, palette=colours, dodge=True, size=3.5, warn_thresh=1)
+        if len(table):
+            sns.swarmplot(**shown, hue=hue, hue_order=used, palette=colours, dodge=True, size=3.5, warn_thresh=1)
         axis.axvline(0, color="0.3", linewidth=1, zorder=1)
-        if bands is not None:
+        if bands is not None and len(table):
             sns.pointplot(**shown, errorbar=None, color="black", linestyle="", marker="|", markersize=18, zorder=5)
             axis.axvspan(-bands.get(title, 0), bands.get(title, 0), color="0.9", zorder=0)
         axis.set_title(title, fontsize=10)

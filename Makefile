@@ -63,7 +63,7 @@ imports: $(STAMP) ## Check that imports between rooms point downwards
 	$(BIN)/lint-imports
 
 data: $(STAMP) ## Fetch the openly available collections; say how to get the others
-	$(BIN)/python -m cxrlib fetch
+	$(BIN)/python -m tools.fetch
 
 bench: $(STAMP) ## Measure the training loop, the image cache and memory
 	$(BIN)/python -m benchmarks.bench
@@ -81,7 +81,7 @@ package: $(STAMP) ## Pack the missing cells for a machine without internet (STUD
 		$(if $(DRAWS),--draws $(DRAWS)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) $(if $(OUTPUT),--output $(OUTPUT)) $(OPTIONS)
 
 import-records: $(STAMP) ## Merge records made elsewhere, each one checked (FILE=records.zip)
-	$(BIN)/python -m cxrlib import-records $(FILE)
+	$(BIN)/python -m tools.offline_runner.merge $(FILE)
 
 lock: $(STAMP) ## Pin every dependency anew within pyproject.toml's ranges (needs the network)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

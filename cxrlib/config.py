@@ -78,7 +78,6 @@ class DataParameters(Parameters):
 class _Fields(Parameters):
     """What parameters and config share, with the same meaning and the same bounds."""
 
-    licences: str = Field("any", description="licences you accept, comma-separated parts of their names, or any")
     protocol: Annotated[str, AfterValidator(lambda text: Protocol.parse(text).name)] = Field(
         "clean", description="released, paper or clean; single fields can be overridden (chapter 5)"
     )
@@ -129,12 +128,9 @@ class _Fields(Parameters):
         return self
 
 
-class RunParameters(_Fields):
+class RunParameters(_Fields, DataParameters):
     """A run's parameters as given: 'auto' and None are filled in by `training.configure.run_config`."""
 
-    edition: Literal["auto", "original", "open", "phantom"] = Field(
-        "auto", description="data: original, open, phantom; auto takes the first whose images are at hand"
-    )
     cohort: Literal["covidx_ray_5k", "augmented", "combined"] = Field(
         "combined", description="training set, a row of Table I"
     )
@@ -168,6 +164,7 @@ class RunConfig(_Fields):
     """
 
     edition: Edition
+    licences: str = "any"
     cohort: Cohort
     model: str  # one of MODELS, or a network added to `networks.classifier.TRUNKS`
     head: HeadName

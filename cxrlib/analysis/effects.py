@@ -3,6 +3,7 @@
 Rows of one study share test images and initial weights, so they are no sample: their pairs are described, not tested.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.stats import entropy
 from cxrlib.analysis.pairs import Pairs, difference_table, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, listed, signed
 from cxrlib.names import name
+from cxrlib.paths import results_to_read
 from cxrlib.records.record import Record, select
 
 CONTRASTS = {
@@ -121,6 +123,37 @@ def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
     table.insert(0, "runs", grouped.size())
     learned = grouped["learned"].sum().astype(str) + " of " + table["runs"].astype(str)
     return table.assign(learned=learned).reset_index()
+
+
+def pretraining_table(profile: str) -> pd.DataFrame:
+    """The chest X-ray pretrainings of a profile, healthy against diseased, a row a trunk that runs started from.
+
+    Columns: network, start, pixels, images trained on, epochs run, epoch kept, AUROC on its validation images with its 95 %
+    interval, trunk (first 12 hexadecimal digits of the SHA-256 of its file).
+    """
+    files = sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
+    rows = [
+        {
+            "network": name(stored["config"]["model"]),
+            "start": name(stored["config"]["pretraining"]),
+            "pixels": stored["config"]["image_size"],
+            "images": sum(stored["counts"]["train"].values()),
+            "epochs": stored["provenance"]["epochs_run"],
+            "epoch kept": stored["provenance"]["epoch_kept"],
+            "AUROC": stored["valid"]["auroc"],
+            "AUROC low": stored["valid"]["auroc_low"],
+            "AUROC high": stored["valid"]["auroc_high"],
+            "trunk": stored["trunk_sha256"][:12],
+        }
+        for stored in (json.loads(file.read_text()) for file in files)
+    ]
+    return pd.DataFrame(rows)
+
+
+def pretraining_sentence(table: pd.DataFrame) -> str:
+    """What the pretrainings learned, in one sentence."""
+    rows = [f"{row.network} from {row.start} weights {row.AUROC:.3f}" for row in table.itertuples()]
+    return f"On its own validation images the pretraining ranks healthy and diseased with an AUROC of {listed(rows)}."
 
 
 def head_sentence(records: Sequence[Record]) -> str:

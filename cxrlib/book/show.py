@@ -22,7 +22,7 @@ def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> N
     """
     display(figure)
     plt.close(figure)
-    display(HTML(_source_line(data, name, source)))
+    display(HTML(source_line(data, name, source)))
 
 
 def glue_all(values: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ def printed(table: pd.DataFrame, digits: int) -> pd.DataFrame:
 
 def show_html(body: str, data: pd.DataFrame, name: str, source: str) -> None:
     """Display HTML of one's own and, under it, what it was made from and `data` as CSV, as `show_figure` does."""
-    display(HTML(body + _source_line(data, name, source)))
+    display(HTML(body + source_line(data, name, source)))
 
 
 def _printed(value: object, digits: int) -> str:
@@ -81,7 +81,8 @@ def _printed(value: object, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
-def _source_line(data: pd.DataFrame, name: str, source: str) -> str:
+def source_line(data: pd.DataFrame, name: str, source: str) -> str:
+    """The line under a figure or table: its source, and `data` as a download of this name, whole within the page."""
     text = data.to_csv(index=not isinstance(data.index, pd.RangeIndex))
     payload = base64.b64encode(text.encode()).decode()
     return (

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from cxrlib import __version__
@@ -11,11 +11,9 @@ from cxrlib.cli import options
 from cxrlib.errors import CxrError
 
 COMMANDS = {
-    "fetch": ("cxrlib.cli.fetch", "get the openly available collections, say how to get the others"),
     "info": ("cxrlib.cli.info:info", "where things lie, which editions are complete, versions, device"),
     "study": ("cxrlib.training.study:main", "list, plan and run the grid of configurations"),
     "verify": ("cxrlib.cli.verification:verify", "compute again what is committed, and compare"),
-    "import-records": ("cxrlib.cli.import_records", "merge records that another machine has made"),
     "check": ("cxrlib.cli.check:check", "what is wrong with a collection before anything is trained on it"),
     "own": ("cxrlib.cli.own:own", "train on a folder of your own and write a report on it"),
     "splits": ("cxrlib.cli.benchmark:splits", "the benchmark's training, validation and test images as a table"),
@@ -30,7 +28,7 @@ USER_ERROR, CRASH, INTERRUPTED = 2, 70, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; an error a user can act on is one line on standard error."""
+    """Run the command that the arguments name and return its exit status; see `exit_status`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="python -m cxrlib",
@@ -42,16 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsers = {name: commands.add_parser(name, help=line) for name, (_, line) in COMMANDS.items()}
     if not arguments or arguments[0] not in COMMANDS:
         parser.parse_args(arguments)  # prints help or the error, and exits
-    module, _, function = COMMANDS[arguments[0]][0].partition(":")
-    declare = getattr(options, arguments[0]) if function else import_module(module).add_arguments
-    parsers[arguments[0]].description = declare.__doc__
-    declare(parsers[arguments[0]])
+    name = arguments[0]
+    module, _, function = COMMANDS[name][0].partition(":")
+    declare = getattr(options, name)
+    parsers[name].description = declare.__doc__
+    declare(parsers[name])
     parsed = parser.parse_args(arguments)
     del parsed.command
+    return exit_status(name, lambda: getattr(import_module(module), function)(**vars(parsed)))
+
+
+def exit_status(name: str, command: Callable[[], int]) -> int:
+    """Run a command and return its exit status; an error a user can act on is one line on standard error."""
     try:
-        if not function:
-            return int(import_module(module).main(parsed))
-        return int(getattr(import_module(module), function)(**vars(parsed)))
+        return int(command())
     except CxrError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
@@ -60,7 +62,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception:
         traceback.print_exc()
-        print(
-            f"error: a fault of the program in '{arguments[0]}', not of your data; please report it.", file=sys.stderr
-        )
+        print(f"error: a fault of the program in '{name}', not of your data; please report it.", file=sys.stderr)
         return CRASH

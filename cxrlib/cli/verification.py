@@ -53,7 +53,7 @@ def verify(runs: int, write: bool) -> int:
     plural = {"analysis": "analyses"}
     compared = table.loc[~skipped, "what"].value_counts()
     kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in compared.items())
-    where = " (the open edition's images are not at hand: analyses were read, not computed)"
+    where = " (the images that the records are of are not at hand: analyses were read, not computed)"
     print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{'' if edition.has_images else where}")
     for row in differing.itertuples():
         print(f"  {row.what} {row.name}: {row.difference}")

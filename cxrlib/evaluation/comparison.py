@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import beta, binomtest, norm, permutation_test, rankdata
-from statsmodels.stats.multitest import multipletests
 
 from cxrlib.errors import DataError
 from cxrlib.evaluation.intervals import Floats
@@ -85,11 +84,14 @@ def sign_flip(differences: npt.ArrayLike) -> float:
 
 
 def holm(pvalues: Sequence[float]) -> Floats:
-    """Holm's (1979) adjusted p-values, in the order given; NaN stays NaN and does not count as a test."""
+    """Holm's (1979) adjusted p-values, in the order given; NaN stays NaN and does not count as a test.
+
+    statsmodels has it too, but collects garbage at each call, which takes a second where a study is in memory.
+    """
     adjusted = np.array(pvalues, np.float64)
     known = np.isfinite(adjusted)
-    if known.any():
-        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
+    order = np.flatnonzero(known)[np.argsort(adjusted[known])]
+    adjusted[order] = np.minimum(np.maximum.accumulate(np.arange(len(order), 0, -1) * adjusted[order]), 1)
     return adjusted
 
 

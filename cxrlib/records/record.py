@@ -114,6 +114,11 @@ def checkpoint_path(key: str) -> Path:
     return cache_root() / "checkpoints" / f"{key}.safetensors"
 
 
+def interrupted(key: str) -> Path:
+    """File in the cache that holds where a run's training stands, while it is under way or after it was killed."""
+    return cache_root() / "interrupted" / f"{key}.pt"
+
+
 def save_record(record: Record, root: Path | None = None) -> Path:
     """Write `record` in one step, list its digest, and return its folder; an old record of the same run is replaced."""
     folder = (root or runs_root(record.config)) / record.key

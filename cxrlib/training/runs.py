@@ -28,7 +28,7 @@ from cxrlib.networks.classifier import Classifier
 from cxrlib.networks.weights import imagenet_digest, load_imagenet, load_state, save_state
 from cxrlib.paths import cache_root, results_root
 from cxrlib.records.evaluate import evaluate
-from cxrlib.records.record import Record, checkpoint_path, find_record, runs_root, save_record
+from cxrlib.records.record import Record, checkpoint_path, find_record, interrupted, run_key, runs_root, save_record
 from cxrlib.storage import atomic_path, check_writable, digest, file_digest, lock
 from cxrlib.training.segmentation import preparation
 from cxrlib.training.train import Trained, predict, train
@@ -56,7 +56,8 @@ def run(config: RunConfig, edition: Edition | None = None, rerun: bool = False, 
     for folder in (runs_root(config), cache_root()):
         check_writable(folder)
     samples = prepared(config, edition, run_samples(config, edition))
-    trained = train(config, samples, initial_trunk(config, edition))
+    state = interrupted(run_key(config, inputs)) if save else None
+    trained = train(config, samples, initial_trunk(config, edition), state=state)
     record = as_record(config, inputs, samples, trained, repeat_command(config))
     if config.pretraining.endswith("chestxray"):
         trunk = {"trunk_sha256": file_digest(_trunk_path(config, edition))}
@@ -134,6 +135,7 @@ def keep(record: Record, network: Classifier) -> None:
     except OSError as error:
         kept = save_record(record, cache_root() / "unsaved")
         raise RecordError(f"the record could not be written ({error.strerror}): it is kept at {kept}.") from error
+    interrupted(record.key).unlink(missing_ok=True)
 
 
 def repeat_command(config: RunConfig) -> str:
@@ -185,7 +187,8 @@ def _pretrain(config: RunConfig, edition: Edition, path: Path) -> None:
     samples = RunSamples(training, valid, valid, lost)
     samples.check("pretraining")
     start = load_imagenet(settings.model) if settings.pretraining == "imagenet" else None
-    trained = train(settings, samples, start)
+    state = interrupted(path.stem)
+    trained = train(settings, samples, start, state=state)
     logit = predict(trained.network, valid)
     save_state(trained.network.trunk, path, {"key": path.stem})
     record: dict[str, Any] = {
@@ -201,3 +204,4 @@ def _pretrain(config: RunConfig, edition: Edition, path: Path) -> None:
     }
     with atomic_path(results_root() / "pretraining" / f"{path.stem}.json") as part:
         part.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    state.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from cxrlib.data.samples import RunSamples, Samples
 from cxrlib.losses.alternatives import balancing_chances, build_loss
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.heads import PooledLinear
-from cxrlib.records.provenance import Stopwatch
-from cxrlib.training.callbacks import ChannelsLast, EpochBar, KeepBest, Schedule, StopEarly
+from cxrlib.records.provenance import Stopwatch, machine, training_code
+from cxrlib.training.callbacks import ChannelsLast, EpochBar, KeepBest, Resume, Schedule, StopEarly
 from cxrlib.training.loaders import ArrayLoader, make_loaders
 from cxrlib.training.precision import DTYPES, best_device, make_deterministic
 
@@ -44,11 +45,13 @@ def train(
     samples: RunSamples,
     trunk_state: Mapping[str, torch.Tensor] | None = None,
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    state: Path | None = None,
 ) -> Trained:
     """Train one network as `config` says (section VI.B of the paper) and return it with the weights its protocol keeps.
 
     `trunk_state`: initial weights of the trunk, random where None. `loss`: a function of logits [B, 2] and labels [B] in
-    place of the config's. Under `recipe = deepcovid` the trunk is frozen, so its features are computed once and the head
+    place of the config's. `state`: a file in which a training that is killed leaves where it stood, for the next call to go
+    on from; whoever keeps the result removes it. Under `recipe = deepcovid` the trunk is frozen, so its features are computed once and the head
     alone is trained on them.
     """
     device = best_device()
@@ -84,6 +87,8 @@ def train(
     keeper = KeepBest(monitor)
     if config.rules.checkpoint == "best":
         callbacks += [keeper, StopEarly(monitor=monitor, patience=config.patience)]
+    resume = Resume(state, f"{training_code()}, {machine(device)}")
+    callbacks.append(resume)
 
     # Training.
     learner = Learner(
@@ -97,8 +102,10 @@ def train(
     kept = keeper.restore(model) if config.rules.checkpoint == "best" else len(history) - 1
 
     provenance = watch.stop()
-    rate = round(len(history) * len(samples.train) / max(provenance["wall_s"], 1e-9), 1)
+    rate = round((len(history) - resume.done) * len(samples.train) / max(provenance["wall_s"], 1e-9), 1)
     provenance |= {"epochs_run": len(history), "epoch_kept": kept, "train_images_per_s": rate}
+    if resume.done:
+        provenance["resumed_after_epochs"] = resume.done  # `wall_s` is of the rest
     return Trained(network, history.assign(kept=history["epoch"] == kept), provenance)
 
 

@@ -8,6 +8,7 @@ condition. A build that Sphinx calls a success and that has no pages fails here.
 import argparse
 import ast
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from bs4 import BeautifulSoup
 from cxrlib.errors import CxrError
 from cxrlib.paths import project_root
 from cxrlib.storage import digest, file_digest
-from tests.book.browser import VIEWS, executable, open_browser
+from tests.book.browser import AXE, VIEWS, executable, open_browser
 from tests.book.offline import outside_assets
 
 REPORT = "cxrlib.json"  # written by `tools.book.sphinx_execution` in the build folder, beside `html/`
@@ -217,10 +218,14 @@ def summary(html: Path) -> str:
     )
 
 
-def _state(html: Path) -> str:
-    """A digest of every page, style and script, and of these checks."""
-    files = [path for ending in ("html", "css", "js") for path in sorted(html.rglob(f"*.{ending}"))]
-    return digest({str(path): file_digest(path) for path in [*files, *Path(__file__).parent.glob("*.py")]})
+def _state(html: Path, chromium: str | None) -> str:
+    """A digest of every page, style and script, of what they must hold, of these checks and of the browser that makes them."""
+    root, names = project_root(), sorted(map(str, html.rglob("*")))
+    built = [path for ending in ("html", "css", "js") for path in sorted(html.rglob(f"*.{ending}"))]
+    files = [*built, root / "_toc.yml", *notebooks(root), *Path(__file__).parent.glob("*.py")]
+    return digest(
+        {"browser": [chromium, os.environ.get(AXE)], "names": names, **{str(path): file_digest(path) for path in files}}
+    )
 
 
 def _edition() -> str:
@@ -237,15 +242,14 @@ def main() -> int:
     parser.add_argument("html", nargs="?", type=Path, default=project_root() / "_build" / "html")
     html = parser.parse_args().html.resolve()
     chromium = executable()
-    seen, pages = html.parent / "seen.txt", _state(html)  # pages that a browser has found whole are not opened again
-    again = chromium and (not seen.is_file() or seen.read_text() != pages)
-    try:
-        check_book(html, chromium=chromium if again else None)
-    except BookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if chromium:
-        seen.write_text(pages)
+    seen, state = html.parent / "seen.txt", _state(html, chromium)
+    if not seen.is_file() or seen.read_text() != state:  # what was found whole is not looked at again
+        try:
+            check_book(html, chromium=chromium)
+        except BookError as error:
+            print(error, file=sys.stderr)
+            return 1
+        seen.write_text(state)
     views = "every page seen offline in a browser: 1400 and 360 px, light and dark"
     print(views if chromium else "no Chromium here: pages were not opened in a browser")
     print(f"{html / 'index.html'}\n{summary(html)}")

@@ -15,9 +15,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from cxrlib.book import show
 from cxrlib.book.show import framed, printed
 from tests.book import browser, offline
 from tests.book import pages as book
+from tests.book import same as books
 from tools import readme
 from tools.book import inputs
 
@@ -410,3 +412,24 @@ def test_make_says_which_python_it_needs(project: Path, tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "is not Python 3.11 to 3.14" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_two_books_are_compared_table_by_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def page(folder: str, *tables: tuple[str, str, float]) -> Path:
+        lines = "".join(
+            show.source_line(pd.DataFrame({"x": [value, 1.0]}), name, source) for name, source, value in tables
+        )
+        (tmp_path / folder / "chapters").mkdir(parents=True)
+        (tmp_path / folder / "chapters" / "01.html").write_text(f"<html><body>{lines}</body></html>")
+        return tmp_path / folder
+
+    records, pixels = ("records", "open edition", 0.5), ("pixels", "open edition", 0.25)
+    bare = page("bare", records, pixels, ("live", "phantom edition, computed here", 1.0), records)
+    same = page("same", records, ("pixels", "open edition", 0.25 + 1e-9), ("live", "open edition", 2.0), records)
+    other = page("other", ("records", "open edition", 0.6), pixels, ("live", "open edition", 2.0))
+    assert books.differences(books.tables(bare), books.tables(same)) == ([], ["chapters/01.html: live.csv"])
+    wrong, _ = books.differences(books.tables(bare), books.tables(other))
+    assert [text.split(" ")[:3] for text in wrong] == [
+        ["chapters/01.html:", "records.csv'", "is"],
+        ["chapters/01.html:", "records.csv", "differs:"],
+    ]

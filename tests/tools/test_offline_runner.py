@@ -16,15 +16,13 @@ from unittest.mock import Mock
 import pandas as pd
 import pytest
 
-from cxrlib.__main__ import main
 from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError
 from cxrlib.paths import project_root
-from cxrlib.records import merge
 from cxrlib.records.record import read_records
 from cxrlib.storage import file_digest
 from cxrlib.training.grid import cells
-from tools.offline_runner import bootstrap, package, vendor
+from tools.offline_runner import bootstrap, merge, package, vendor
 from tools.offline_runner.volumes import pack
 
 pytestmark = pytest.mark.slow
@@ -262,16 +260,16 @@ def test_records_come_back_once(
     ran: tuple[Path, str], results: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     archive = ran[0] / "records.zip"
-    assert main(["import-records", str(archive)]) == 0
+    assert merge.main([str(archive)]) == 0
     assert "2 added, 0 identical, 0 refused" in capsys.readouterr().out
     assert len(read_records(results / "local")[0]) == 2 and not read_records(results / "local")[1]
     assert not list(results.glob(".import*"))
-    assert main(["import-records", str(archive)]) == 0
+    assert merge.main([str(archive)]) == 0
     assert "0 added, 2 identical, 0 refused" in capsys.readouterr().out
 
     one = next(results.glob("local/*/record.json"))
     one.write_text(one.read_text() + "\n")
-    assert main(["import-records", str(archive)]) == 1
+    assert merge.main([str(archive)]) == 1
     assert "another record with this key is here" in capsys.readouterr().out
 
 

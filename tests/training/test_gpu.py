@@ -121,7 +121,7 @@ def test_the_offline_runner_end_to_end(phantom_env):
     )
     line = [sys.executable, "package/run_study.py", "--seconds", "200", "--output", "study"]
     subprocess.run(line, cwd=phantom_env, env=environment, check=True)
-    imported = [sys.executable, "-m", "cxrlib", "import-records", "study/records.zip"]
+    imported = [sys.executable, "-m", "tools.offline_runner.merge", "study/records.zip"]
     subprocess.run(imported, cwd=phantom_env, env=environment, check=True)
     records, aside = read_records(phantom_env / "results" / "local")
     assert len(records) == 2 and not aside and {record.provenance["device"] for record in records} == {"cuda"}

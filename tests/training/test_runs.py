@@ -12,8 +12,8 @@ from cxrlib.data.editions import load_edition
 from cxrlib.errors import DataError, ParameterError, RecordError
 from cxrlib.losses.alternatives import ALTERNATIVES
 from cxrlib.networks.classifier import build_network
-from cxrlib.records.record import checkpoint_path, load_record, read_records, run_folder
-from cxrlib.training import runs
+from cxrlib.records.record import checkpoint_path, interrupted, load_record, read_records, run_folder
+from cxrlib.training import callbacks, runs
 from cxrlib.training.configure import run_config
 from cxrlib.training.train import train
 
@@ -39,8 +39,36 @@ def test_a_run_leaves_a_whole_record_that_repeats_and_is_read_back(edition, monk
     assert not set(first.valid()["component"]) & set(first.test()["component"]) and not first.test()["overlap"].any()
     assert load_record(run_folder(config, first.inputs)).metrics == first.metrics
     assert checkpoint_path(first.key).is_file()
-    monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
     assert runs.run(config, edition).metrics == first.metrics
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, monkeypatch):
+    config = run_config(**TINY).replace(epochs=4)
+    whole = runs.run(config, edition)
+    inputs = runs.run_inputs(config, edition)
+    monkeypatch.setattr(callbacks, "EVERY_S", 0.0)
+    begin, state = callbacks.Schedule.before_epoch, interrupted(whole.key)
+
+    def killed(self):
+        begin(self)
+        if len(self.recorder.values) == 2:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(callbacks.Schedule, "before_epoch", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        runs.run(config, edition, rerun=True)
+    assert state.is_file() and load_record(run_folder(config, inputs)).metrics == whole.metrics
+    trained = []
+    monkeypatch.setattr(callbacks.Schedule, "before_epoch", lambda self: (begin(self), trained.append(self.epoch)))
+    again = runs.run(config, edition, rerun=True)
+    assert len(trained) == again.provenance["resumed_after_epochs"] == 2 and not state.exists()
+    pd.testing.assert_frame_equal(again.predictions, whole.predictions)
+    pd.testing.assert_frame_equal(again.history, whole.history)
+
+    state.parent.mkdir(exist_ok=True)
+    state.write_bytes(b"damaged")
+    pd.testing.assert_frame_equal(runs.run(config, edition, rerun=True).predictions, whole.predictions)
 
 
 def test_seed_and_draw_seed_are_two_things(edition):
@@ -115,7 +143,7 @@ def test_what_cannot_be_written_is_said_before_training_and_a_record_is_kept_if_
     config = run_config(**TINY)
     (tmp_path / "file").touch()
     monkeypatch.setenv("CXR_RESULTS", str(tmp_path / "file" / "results"))
-    monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises((ParameterError, NotADirectoryError)):
         runs.run(config, edition)
     monkeypatch.undo()

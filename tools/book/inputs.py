@@ -21,13 +21,14 @@ from cxrlib.paths import data_root, project_root, results_root, weights_root
 from cxrlib.storage import digest, file_digest
 from tools.book.imports import imported, modules, needed
 
+_READ = ("runs", "pretraining", "analyses", "submissions")
 _TABLES = {".csv", ".txt", ".json"}
 
 
 def surroundings() -> dict[str, str]:
     """Digests of what every chapter depends on: records and recorded analyses, data, weights, environment."""
     return {
-        "records": _contents(results_root(), _records()),
+        "records": digest([_contents(root, _records(root)) for root in (results_root(), project_root() / "results")]),
         "data": digest({folder.name: _collection(folder) for folder in _folders(data_root())}),
         "weights": _listing(weights_root()),
         "environment": digest(_environment()),
@@ -64,10 +65,12 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
 
 
-def _records() -> list[Path]:
-    """Files of finished records; locks and folders still being written (hidden) do not count."""
-    root = results_root()
-    files = (path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock") if root.is_dir() else ()
+def _records(root: Path) -> list[Path]:
+    """Files of what a chapter reads under a folder of results; what is still being written (hidden) does not count.
+
+    Quick runs (`local`) do not either: what a chapter shows of its own run follows from its code and its parameters.
+    """
+    files = (path for name in _READ for path in (root / name).rglob("*") if path.is_file() and path.suffix != ".lock")
     return [path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts)]
 
 

@@ -45,9 +45,15 @@ def _drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     context["script_files"] = [file for file in scripts if "THEBE" not in str(getattr(file, "attributes", ""))]
 
 
+def _name_bars(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """A folded cell's bar is named by what it says; MyST-NB gives all bars one other name, for screen readers alone."""
+    context["body"] = context.get("body", "").replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension with Sphinx."""
     SphinxNbRenderer._render_nb_cell_code_outputs = _render_image_as_figure
     app.connect("config-inited", _drop_mathjax)
     app.connect("html-page-context", _drop_thebe, priority=900)
+    app.connect("html-page-context", _name_bars)
     return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,1 +1,1 @@
-"""The study on a machine without internet: volumes out (`package`), one command there, records back (`import-records`)."""
+"""The study on a machine without internet: volumes out (`package`), one command there, records back (`merge`)."""

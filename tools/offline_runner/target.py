@@ -13,10 +13,10 @@ from cxrlib.data.editions import load_edition
 from cxrlib.errors import CxrError
 from cxrlib.paths import results_root
 from cxrlib.records import provenance
-from cxrlib.records.merge import belongs
 from cxrlib.storage import atomic_path
 from cxrlib.training.precision import best_device, hardware_precision
 from cxrlib.training.study import run_cells
+from tools.offline_runner.merge import belongs
 
 ARCHIVE = "records.zip"
 RESERVE = 2.0

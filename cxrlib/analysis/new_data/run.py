@@ -28,7 +28,7 @@ from cxrlib.networks.classifier import TRUNKS, Classifier
 from cxrlib.networks.heads import default_head
 from cxrlib.networks.weights import imagenet_digest, save_state
 from cxrlib.paths import cache_root
-from cxrlib.records.record import Record, runs_root
+from cxrlib.records.record import Record, interrupted, run_key, runs_root
 from cxrlib.storage import atomic_path, check_folder, check_writable, digest
 from cxrlib.training.configure import resolve
 from cxrlib.training.runs import as_record, initial_trunk, keep
@@ -101,7 +101,8 @@ def train_on(
         "samples": digest({name: sorted(part.table["image_id"]) for name, part in parts.items()}),
         "weights": imagenet_digest(config.model) if config.pretraining == "imagenet" else None,
     }
-    trained = train(config, samples, initial_trunk(config, edition), criterion)
+    state = interrupted(run_key(config, inputs)) if save else None
+    trained = train(config, samples, initial_trunk(config, edition), criterion, state)
     name = data.name if isinstance(data, Collection | Path) else Path(str(data)).name
     record = as_record(config, inputs, samples, trained, repeat_command(config, name, positive))
     if save:

@@ -31,7 +31,7 @@ _ADULT, _OLDEST = 18, 120  # years
 class Publication:
     """One collection as published.
 
-    `access`: what it takes to get it. `fetchable`: `python -m cxrlib fetch` can get it. `folders`: where it may lie
+    `access`: what it takes to get it. `fetchable`: `make data` can get it. `folders`: where it may lie
     under the data root, the first that holds a file or folder matching `marker` counts. `layout`: what lies in it.
     `citation`: keys of the bibliography, with commas. `images`: how many its publisher states (None: it changes).
     """
@@ -69,7 +69,7 @@ def where_to_get(name: str) -> str:
     entry = publication(name)
     place = f"under {data_root() / entry.folders[0]} ({entry.layout})"
     if entry.fetchable:
-        return f"fetch it with `python -m cxrlib fetch {name}`, or lay it {place}"
+        return f"fetch it with `make data`, or lay it {place}"
     return f"download it from {entry.url} ({entry.access}) and lay it {place}"
 
 

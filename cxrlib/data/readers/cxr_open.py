@@ -1,7 +1,7 @@
 """The open edition's collection: radiographs from public repositories, listed in `manifest.csv`.
 
 It comes in two forms with the same rows, image ids and labels. The packaged form holds 8-bit grey JPEGs of at
-least 288 pixels; the form that `python -m cxrlib fetch cxr-open` makes holds the originals, named with their
+least 288 pixels; the form that `make data` makes holds the originals, named with their
 own suffix. Digests of files, and so of the edition and of every run, differ between the two.
 """
 

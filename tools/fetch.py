@@ -1,4 +1,4 @@
-"""Downloads of what may be fetched openly: original files from public repositories, each checked.
+"""`python -m tools.fetch` (`make data`): what may be fetched openly, original files from public repositories, each checked.
 
 Every file comes from the repository and commit that the package's manifest names, and stays only if its SHA-256 is the
 one pinned there. Files already there are not fetched again, so the same command resumes an interrupted fetch; the
@@ -11,8 +11,9 @@ pixels, so other digests of the edition and of its runs, while image ids, labels
 of it hold the images, with the metadata columns that this study needs.
 """
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,11 @@ import pooch
 import requests
 from tqdm import tqdm
 
+from cxrlib.cli.main import exit_status
 from cxrlib.data import manifests
-from cxrlib.data.readers.base import locate, publication, where_to_get
+from cxrlib.data.readers.base import CATALOGUE, locate, publication, where_to_get
 from cxrlib.data.readers.cxr_open import ORIGINALS
-from cxrlib.errors import DataError
+from cxrlib.errors import DataError, ParameterError
 from cxrlib.paths import data_root
 from cxrlib.storage import atomic_path
 
@@ -183,3 +185,43 @@ def _fetch_one(store: pooch.Pooch, path: str) -> str | None:
     except OSError as error:
         raise DataError(f"cannot write {path} ({error.strerror}): free the disk or choose another CXR_DATA.") from error
     return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """List the collections, fetch those that are open, say how to get the others; 0 when everything asked for is there."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fetch", description=main.__doc__)
+    parser.add_argument(
+        "collections", nargs="*", metavar="COLLECTION", help="as --list names them; default: all open ones"
+    )
+    parser.add_argument("--list", action="store_true", help="only list what is there and what is missing")
+    parser.add_argument("--root", type=Path, help="data root (default: CXR_DATA, else data/ in the project)")
+    parser.add_argument("--host", default=HOST, help="a mirror with the same paths, in place of the publishers' own")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="files at once (default: %(default)s)")
+    parser.add_argument("--accept-missing", action="store_true", help="do without files that cannot be fetched")
+    return exit_status("fetch", lambda: _run(parser.parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.jobs < 1:
+        raise ParameterError("--jobs must be 1 or more.")
+    chosen = [publication(name) for name in args.collections] or list(CATALOGUE.values())
+    print(f"data root: {args.root or data_root()}")
+    for name, entry in CATALOGUE.items():
+        print(f"  {name:24} {status(name, args.root):40} {entry.licence}")
+    if args.list:
+        return 0
+    lacking = 0
+    for entry in chosen:
+        if entry.fetchable:
+            if locate(entry.name, args.root) is None:
+                print(f"fetching {entry.name}: {len(plan(entry.name, args.root).files):,} files")
+            folder = fetch(entry.name, args.root, args.host, args.jobs, accept_missing=args.accept_missing)
+            print(f"{entry.name}: {folder}")
+        elif locate(entry.name, args.root) is None:
+            print(f"{entry.title}: {where_to_get(entry.name)}")
+            lacking = int(bool(args.collections))
+    return lacking
+
+
+if __name__ == "__main__":
+    sys.exit(main())

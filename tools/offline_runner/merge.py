@@ -1,13 +1,17 @@
-"""Records from another machine, each checked before it joins the others (`python -m cxrlib import-records`)."""
+"""`python -m tools.offline_runner.merge`: records from another machine, each checked before it joins the others."""
 
+import argparse
 import json
 import re
+import sys
 import tempfile
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxrlib.cli.main import exit_status
 from cxrlib.data.editions import load_edition
 from cxrlib.data.selection import selection_digest
 from cxrlib.errors import CxrError, DataError, RecordError
@@ -106,3 +110,26 @@ def _check_pretraining(file: Path) -> None:
 
 def _content(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (path.iterdir() if path.is_dir() else [path])}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Say what became of each record; 1 if one was refused."""
+    parser = argparse.ArgumentParser(prog="python -m tools.offline_runner.merge", description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="records.zip from another machine")
+    files = parser.parse_args(argv).files
+    return exit_status("merge", lambda: max(map(_merge, files)))
+
+
+def _merge(path: Path) -> int:
+    merged = import_records(path)
+    for word, keys in (("added", merged.added), ("identical", merged.identical)):
+        for key in keys:
+            print(f"{word:9} {key}")
+    for key, reason in merged.refused.items():
+        print(f"{'refused':9} {key}: {reason}")
+    print(f"{path.name}: {len(merged.added)} added, {len(merged.identical)} identical, {len(merged.refused)} refused")
+    return int(bool(merged.refused))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

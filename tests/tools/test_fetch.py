@@ -12,12 +12,11 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from cxrlib.__main__ import main
-from cxrlib.data import fetch as module
 from cxrlib.data import manifests
-from cxrlib.data.fetch import fetch, plan, status
 from cxrlib.data.readers import locate, read_collection
 from cxrlib.errors import DataError
+from tools import fetch as module
+from tools.fetch import fetch, plan, status
 
 FILES = {
     "images/a.png": ("ieee8023", "COVID-19", "covid", "1"),
@@ -245,13 +244,13 @@ def test_urls_name_repository_and_commit(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_command_lists_fetches_and_instructs(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fetch", "--list"]) == 0
+    assert module.main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert listed.count("missing") == 4 and not server.asked
-    assert main(["fetch", "--host", server.url]) == 0
+    assert module.main(["--host", server.url]) == 0
     printed = capsys.readouterr().out
     assert "fetching cxr-open: 3 files" in printed and "fetching covid-chestxray-dataset: 2 files" in printed
     assert "CheXpert: download it from https://stanfordmlgroup.github.io" in printed
     assert locate("cxr-open") and locate("covid-chestxray-dataset")
-    assert main(["fetch", "CheXpert", "--root", str(tmp_path / "other")]) == 1
+    assert module.main(["CheXpert", "--root", str(tmp_path / "other")]) == 1
     assert "registration and a use agreement" in capsys.readouterr().out

@@ -128,8 +128,8 @@ def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
 def pretraining_table(profile: str) -> pd.DataFrame:
     """The chest X-ray pretrainings of a profile, healthy against diseased, a row a trunk that runs started from.
 
-    Columns: network, start, pixels, images trained on, epochs run, epoch kept, AUROC on its validation images with its 95 %
-    interval, trunk (first 12 hexadecimal digits of the SHA-256 of its file).
+    Columns: network, start, pixels, images trained on, epochs run, epoch kept (from 0), AUROC on the validation images, trunk
+    (first 12 hexadecimal digits of the SHA-256 of its file).
     """
     files = sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
     rows = [
@@ -141,8 +141,6 @@ def pretraining_table(profile: str) -> pd.DataFrame:
             "epochs": stored["provenance"]["epochs_run"],
             "epoch kept": stored["provenance"]["epoch_kept"],
             "AUROC": stored["valid"]["auroc"],
-            "AUROC low": stored["valid"]["auroc_low"],
-            "AUROC high": stored["valid"]["auroc_high"],
             "trunk": stored["trunk_sha256"][:12],
         }
         for stored in (json.loads(file.read_text()) for file in files)

@@ -17,8 +17,7 @@ from cxrlib.data.division import published_split
 from cxrlib.data.editions import link
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
-from cxrlib.data.readers.base import MISSING, NOT_NAMED, REPEATED, Collection
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import LABELS, MISSING, NOT_NAMED, REPEATED, Collection
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
 

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.editions import Edition
-from cxrlib.data.readers.base import first_reason
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import LABELS, first_reason
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper.tables import TABLE_1
 from cxrlib.protocols import Protocol

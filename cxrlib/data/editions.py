@@ -46,8 +46,8 @@ _DERIVED = ["path", "phash", "component", "repeat"]  # columns that do not enter
 class Edition:
     """The images the study works on; treat the frames as read only.
 
-    `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
-    columns `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows,
+    `images`: `readers.base.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
+    columns `readers.base.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows,
     the same wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 

@@ -13,7 +13,7 @@ from cxrlib.config import Cohort
 from cxrlib.data import cohorts
 from cxrlib.data.cohorts import COHORTS, build_cohort
 from cxrlib.data.editions import Edition, load_edition
-from cxrlib.data.schema import validate_images
+from cxrlib.data.readers.base import validate_images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper import tables as paper
 from cxrlib.protocols import PROTOCOLS, Protocol

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
+from cxrlib.data.readers import cxr_open, original, own, phantom
 from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
 from cxrlib.errors import DataError, ParameterError
 
@@ -17,7 +17,11 @@ __all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "locate", "read_
 
 
 READERS: dict[str, Callable[[Path], Collection]] = {
-    reader.NAME: reader.read for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
+    original.COVIDX: original.read_covidx,
+    original.CHESTXRAY: original.read_chestxray,
+    original.CHEXPERT: original.read_chexpert,
+    cxr_open.NAME: cxr_open.read,
+    phantom.NAME: phantom.read,
 }
 """Readers by the name of their collection."""
 

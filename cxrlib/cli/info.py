@@ -36,12 +36,3 @@ def info() -> int:
 def _edition(name: str) -> str:
     lacking = [part for part in COLLECTIONS[name] if part != "phantom" and locate(part) is None]
     return f"lacks {', '.join(lacking)}" if lacking else "complete"
-
-
-def _cache_mebibytes() -> int:
-    files = cache_root().rglob("*") if cache_root().is_dir() else ()
-    return sum(file.stat().st_size for file in files if file.is_file()) // 2**20
-
-
-def _runs() -> int:
-    return sum(1 for _ in (results_root() / "runs").glob("*/record.json"))

@@ -9,10 +9,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.analysis.claims import AS_PRINTED, CLAIMS
+from cxrlib.analysis.effects import AS_PRINTED, CLAIMS
+from cxrlib.analysis.experiments import confusion_table, curve_table, paper_row, row_name
 from cxrlib.analysis.pairs import METRICS
-from cxrlib.analysis.single_run import confusion_table, curve_table
-from cxrlib.analysis.table_2 import paper_row, row_name
 from cxrlib.figures.style import (
     MODEL_COLOURS,
     PALETTE,
@@ -86,7 +85,7 @@ def plot_curves(records: Sequence[Record]) -> Figure:
 def plot_table_2(table: pd.DataFrame) -> Figure:
     """Sensitivity, specificity, bACC and AUROC within source by row: points by protocol with intervals, crosses as printed.
 
-    `table` comes from `analysis.table_2.table_2`; rows without a sound run under any protocol are left out.
+    `table` comes from `analysis.experiments.table_2`; rows without a sound run under any protocol are left out.
     """
     sound = table[table["runs"] > table["degenerate"]]
     places, rows = pd.factorize(np.array([row_name(row) for row in sound.itertuples()], dtype=object))

@@ -1,8 +1,7 @@
 """The three editions of the study: which collections each joins, what links its images, one digest of its content.
 
-Linked images must stay on one side of a split. A patient id alone does not do: the same radiograph lies in several
-collections under other names and other patients. The open edition can be read on every machine: without its images,
-the manifest that ships with the package yields the same rows with the same digest, `has_images` False.
+A patient id alone does not link: the same radiograph lies in several collections under other names and patients. The
+open edition can be read on every machine: without its images, from the package's manifest, with the same digest.
 """
 
 import os
@@ -102,11 +101,9 @@ def find_edition() -> str:
 def load_edition(name: str = "auto", licences: str = "any") -> Edition:
     """The edition `name` ('auto': the first whose images are at hand), narrowed to the licences accepted.
 
-    'open' is read from the package's manifest where its images are missing; see `Edition.has_images`.
-    `licences` holds comma-separated parts of licence names, or 'any'. Upper and lower case are alike, and a
-    part must be whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Rows narrowed away appear
-    in `excluded`. Raises ParameterError for an unknown edition or a part that no licence has, DataError where
-    the data are missing.
+    'open' is read from the package's manifest where its images are missing. `licences`: 'any', or comma-separated parts
+    of licence names as whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Raises ParameterError for an
+    unknown edition or a part that no licence has, DataError where the data are missing.
     """
     name = find_edition() if name == "auto" else name
     if name not in COLLECTIONS:

@@ -50,8 +50,7 @@ def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     """The temperature T > 0 for which logits / T have the lowest cross-entropy; searched in [1e-3, 1e3].
 
-    The cross-entropy is convex in 1 / T. Where the sign of the logits separates the classes the best T is 0, and the
-    search ends at its bound.
+    The cross-entropy is convex in 1 / T; where logits separate the classes, the search ends at its bound.
     """
     z, end = np.asarray(logits, np.float64), float(np.log(1e3))
     found = minimize_scalar(

@@ -1,8 +1,7 @@
 """Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined.
 
 A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary
-folder and moved into place when complete, under an inter-process lock: a killed build or two at once leave either the
-whole or none.
+folder under a lock and moved into place when complete: a killed build or two at once leave the whole or none.
 """
 
 import hashlib

@@ -72,8 +72,7 @@ def linear_probability_loss(logits: Tensor, target: Tensor, reduction: Reduction
 def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
     """beta as one weight a class, float64 [C]: a scalar becomes (1, beta).
 
-    Raises ParameterError unless a scalar is positive and finite; a vector needs at least two weights, finite, not
-    negative and not all zero.
+    A scalar must be positive, a vector hold two or more weights, none negative, not all 0; all finite: ParameterError.
     """
     weight = torch.as_tensor(beta, dtype=torch.float64).detach().cpu()
     if weight.ndim == 0:

@@ -212,9 +212,8 @@ def receptive_field(trunk: nn.Module) -> tuple[int, int]:
 def effective_field(trunk: nn.Module, size: int, draws: int = 4) -> Tensor:
     """How much each pixel moves the centre feature: mean absolute gradient, float32 [size, size], summing to 1.
 
-    The mean runs over `draws` images of uniform noise in [0, 1] and over their three channels. A copy of `trunk`
-    is used with its own weights; its BatchNorm takes the statistics of these images, as on the first training
-    step. This is the effective receptive field of Luo et al. (2016).
+    The effective receptive field of Luo et al. (2016), over `draws` images of uniform noise in [0, 1] and their three
+    channels; BatchNorm takes the statistics of these images, as on the first training step.
     """
     trunk = copy.deepcopy(trunk)
     images = torch.rand(draws, 3, size, size, generator=torch.Generator().manual_seed(0))

@@ -49,8 +49,7 @@ def imagenet_digest(model: str) -> str:
 def load_imagenet(model: str) -> dict[str, Tensor]:
     """State of the trunk of `model` trained on ImageNet, float32; half precision on disk is converted.
 
-    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors are not
-    exactly those of the trunk and of the classifier, which is left out.
+    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors do not fit.
     """
     path = _imagenet(model)
     *_, prefix, classifier = _ARCHITECTURES[model]

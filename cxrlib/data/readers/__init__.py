@@ -1,7 +1,6 @@
 """Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
-A reader is a function of the folder that holds the collection; `READERS` holds them by name and `CATALOGUE` what their
-publishers say. `read_data` finds the reader that a folder is for.
+`READERS` holds them by name, `CATALOGUE` what their publishers say; `read_data` finds the reader that a folder is for.
 """
 
 from collections.abc import Callable
@@ -29,8 +28,7 @@ READERS: dict[str, Callable[[Path], Collection]] = {
 def read_collection(name: str, root: Path | None = None) -> Collection:
     """The collection `name`, from its folder under the data root or from the folder `root`.
 
-    Raises ParameterError for an unknown name; DataError, with where to get it, if it is missing or not laid out
-    as published.
+    Raises ParameterError for an unknown name; DataError, with where to get it, if it is missing or not as published.
     """
     if name not in READERS:
         raise ParameterError(f"unknown collection '{name}': choose one of {', '.join(READERS)}.")

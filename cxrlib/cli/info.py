@@ -4,7 +4,7 @@ from cxrlib import __version__
 from cxrlib.config import MODELS
 from cxrlib.data.editions import COLLECTIONS, find_edition
 from cxrlib.data.readers.base import CATALOGUE, locate
-from cxrlib.networks.weights import imagenet_at_hand
+from cxrlib.networks.weights import imagenet_file
 from cxrlib.paths import cache_root, data_root, results_root, weights_root
 from cxrlib.records.provenance import code_revision, machine, versions
 from cxrlib.training.precision import best_device, hardware_precision
@@ -24,7 +24,7 @@ def info() -> int:
         },
         "collections": {name: str(locate(name) or "missing: make data says how to get it") for name in CATALOGUE},
         "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
-        "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
+        "ImageNet weights": {name: "there" if imagenet_file(name) else "none" for name in MODELS},
         "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
         "versions": versions() | {"cxrlib": f"{__version__} ({code_revision()[:12]})"},
     }

@@ -33,9 +33,8 @@ LAYOUT_WORDS = {"non", "images"}.union(*own.LABELS.values(), *own.SPLITS.values(
 class Facts:
     """What the checks look at.
 
-    `images`: the readable rows of the image table with `sha256`, `width`, `height` (as published, else as decoded),
-    `component`, `repeat` (with changed copies) and `part` (published split, null if none). `changed`: pairs of image
-    ids (first, second) of which one is a changed copy of the other, and the `transform`.
+    `images`: the readable rows with `sha256`, `width`, `height`, `component`, `repeat` (with changed copies) and `part`
+    (published split, null if none). `changed`: pairs of image ids (first, second), one a copy by `transform`.
     """
 
     collection: Collection

@@ -114,8 +114,7 @@ def load_edition(name: str = "auto", licences: str = "any") -> Edition:
 def recorded_edition() -> Edition:
     """The open edition that the committed records and analyses are of, on any machine.
 
-    It has images where those at hand are the packaged JPEGs. Originals as fetched have other pixels: a new run may use
-    them (`load_edition`), but what is recorded is not of them.
+    It has images where those at hand are the packaged JPEGs; originals as fetched have other pixels.
     """
     at_hand = load_edition("open")
     packaged = at_hand.images["sha256"].isin(manifests.cxr_open()["sha256"]).all()
@@ -186,9 +185,8 @@ def _not_needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
 def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFrame:
     """`images` with the columns `component` (connected by `LINKS`) and `repeat` (by near-duplicates alone), int64.
 
-    A `repeat` is a component that patients do not join: the rows that show one picture. `alike`: pairs of image ids
-    (columns first, second) known to show one picture besides those whose hashes are near. A row that nothing links is
-    a component by itself; numbers follow the sorted `image_id`, whatever the order of the rows.
+    A `repeat` is the rows that show one picture. `alike`: pairs of image ids (first, second) known to show one picture
+    besides those whose hashes are near. Numbers follow the sorted `image_id`, whatever the order of the rows.
     """
     ordered = images.sort_values("image_id", kind="stable")
     place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered)

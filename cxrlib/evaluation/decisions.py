@@ -86,10 +86,9 @@ def normalised_cost(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pc: 
 
 
 def cost_curve(roc: Roc) -> pd.DataFrame:
-    """Normalised expected cost over pc, on which an operating point is a straight line.
+    """Normalised expected cost over pc, on which an operating point is a straight line: pc, best, trivial.
 
-    Columns: pc, `best` (lower envelope over all points of the ROC, known only with the test labels) and `trivial` (the
-    better of predicting everybody or nobody positive).
+    `best` is the lower envelope of the ROC, `trivial` the better of predicting everybody or nobody positive.
     """
     pc = np.linspace(0, 1, 201)
     lines = normalised_cost(roc.sensitivity[:, None], roc.specificity[:, None], pc)

@@ -55,9 +55,8 @@ def read_bytes(path: str) -> bytes:
 def decode(content: bytes) -> np.ndarray:
     """Grey image [H, W] in the file's own units, from a file's bytes.
 
-    Integer dtypes are kept (uint8, uint16, int32); DICOM and floating-point TIFF give float32. Colour is reduced by
-    BT.601 luma, alpha is composited on black, the EXIF orientation is applied. Raises QuarantineError for a file that
-    is empty, truncated, unreadable or has several frames.
+    Integer dtypes are kept; DICOM and floating-point TIFF give float32. Colour is reduced by BT.601 luma, alpha is
+    composited on black, the EXIF orientation is applied. Raises QuarantineError for a file that cannot serve.
     """
     if not content:
         raise QuarantineError("empty file")

@@ -5,8 +5,8 @@ downwards, rays along y. An ellipsoid is crossed over 2 b sqrt(1 - u^2/a^2 - v^2
 d from its axis over 2 sqrt(r^2 - d^2). Every shape is a formula: an image of any size shows the same patient.
 """
 
-from collections import namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +17,9 @@ FIELD = 33.0  # cm
 RIBS = np.arange(9)  # pairs that are drawn
 TEXTURE_GRID = 48  # nodes a side of the random field that breaks a finding up
 
-Patient = namedtuple(
-    "Patient",
-    "half_width depth lung_width lung_height lung_depth lung_gap heart_width heart_height "
-    "rib_radius rib_slope rib_start rib_spacing spine_width dome soft vessels",
-)
-"""What varies between patients; `draw_patient` says what each value is."""
+
+class Patient(SimpleNamespace):
+    """What varies between patients; `draw_patient` says what each value is."""
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:

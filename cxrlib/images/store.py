@@ -19,15 +19,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from cxrlib.errors import DataError
-from cxrlib.images.decoding import (
-    PHANTOM,
-    PREPROCESSING_VERSION,
-    QuarantineError,
-    decode,
-    preprocess,
-    read_bytes,
-    read_raw,
-)
+from cxrlib.images.decoding import PHANTOM, PREPROCESSING_VERSION, QuarantineError, decode, preprocess, read_bytes
+from cxrlib.images.phantom import render
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, digest, lock
 
@@ -156,7 +149,7 @@ def load_image(path: str, expected: str | None, size: int) -> tuple[np.ndarray |
     sha256 = expected
     try:
         if path.startswith(PHANTOM):
-            image = read_raw(path, size)
+            image = render([path], size)[0]
         else:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()

@@ -26,13 +26,8 @@ _ARCHITECTURES: dict[str, tuple[str, WeightsEnum, str, str]] = {
 """By model: torchvision's name, its weights, and how its tensors' names begin in the trunk and in the classifier."""
 
 
-def imagenet_at_hand(model: str) -> bool:
-    """Whether ImageNet weights of `model` are on this machine; nothing is downloaded to find out."""
-    return imagenet_file(model) is not None
-
-
 def imagenet_file(model: str) -> Path | None:
-    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, else in torch's download cache, else None."""
+    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, in torch's download cache, or None."""
     if model not in _ARCHITECTURES:
         return None
     name, weights, *_ = _ARCHITECTURES[model]

@@ -37,7 +37,6 @@ IMAGE_TABLE = pa.DataFrameSchema(
     },
     strict=False,  # a reader may add columns of its own, e.g. 'in_july2020_metadata'
     coerce=True,
-    ordered=False,
 )
 
 EXCLUSIONS = ("image_id", "collection", "reason")

@@ -102,9 +102,8 @@ def randomised(network: nn.Module, stage: int) -> nn.Module:
 def randomisation_check(network: nn.Module, pixels: npt.NDArray[np.uint8], explain: Explain = grad_cam) -> pd.DataFrame:
     """Rank correlation of each image's map with that of a network randomised ever deeper.
 
-    The depths are the head, a third, two thirds and all of the trunk's blocks that have weights. Columns: stage (blocks
-    randomised besides the head), share (of the trunk's blocks), image, correlation (Spearman, over pixels; NaN where one of
-    the two maps is constant).
+    Columns: stage (blocks with weights randomised besides the head), share (of the trunk's blocks), image, correlation
+    (Spearman, over pixels; NaN where one of the two maps is constant).
     """
     before, n, rows = explain(network, pixels), len(_blocks(network)), []
     for stage in sorted({0, max(n // 3, 1), max(2 * n // 3, 1), n}):
@@ -117,10 +116,7 @@ def randomisation_check(network: nn.Module, pixels: npt.NDArray[np.uint8], expla
 
 
 def last_stage(check: pd.DataFrame) -> tuple[float, int]:
-    """Median correlation where all weights are random, and of how many maps: NaN and 0 where every map there is constant.
-
-    The method passes the check if the median is at most `AGREEMENT` in size.
-    """
+    """Median correlation where all weights are random, and of how many maps: NaN and 0 where every map there is constant."""
     last = check.loc[check["stage"] == check["stage"].max(), "correlation"].dropna()
     return float(last.median()), len(last)
 

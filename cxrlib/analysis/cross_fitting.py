@@ -1,9 +1,8 @@
 """Within one source, on hundreds of images: every image scored by networks that saw no image of its component.
 
-A test set of the study holds 40 COVID-19 images and 23 others of the one source that has both. Here all radiographs of the
-sources with both classes are divided into folds of whole components, together with negatives of the other sources; each fold
-is scored by a network trained on the others. One more network a seed is trained on the largest such source alone and scores
-the sources that it never saw. The networks are SqueezeNet 1.1 with its own classifier, trained by `training.train`.
+All radiographs of the sources with both classes are divided into folds of whole components, together with negatives of the
+other sources; each fold is scored by a network (SqueezeNet 1.1 with its own classifier) trained on the others. One more
+network a seed is trained on the largest such source alone and scores the sources that it never saw.
 """
 
 from dataclasses import dataclass
@@ -54,8 +53,7 @@ class Task:
 def cross_fitting(edition: Edition, seeds: tuple[int, ...] = SEEDS, epochs: int = 10) -> pd.DataFrame:
     """The log-odds of COVID-19 of every image under every seed: `COLUMNS`, a row an image, seed and design.
 
-    `seeds` draw the folds, the initial weights and the batches. Networks are kept in the cache, so that a computation that
-    was cut off goes on where it stopped.
+    `seeds` draw the folds, the initial weights and the batches. Networks are kept in the cache.
     """
     parts = []
     for seed in seeds:
@@ -78,10 +76,9 @@ def settings(edition: Edition, seed: int, epochs: int = 10) -> RunConfig:
 
 
 def tasks(rows: pd.DataFrame, seed: int) -> list[Task]:
-    """The networks of one seed, from `sample.eligible` rows: FOLDS cross-fitted ones, and the external one where there is a
-    source for it to be tested on.
+    """The networks of one seed, from `sample.eligible` rows: FOLDS cross-fitted ones, and the external one if it has a test.
 
-    A phantom's source is its acquisition site. Raises DataError where no source has both classes from at least FOLDS components.
+    Raises DataError where no source (of phantoms: site) has both classes from at least FOLDS components.
     """
     rows = rows[adults(rows)]
     counts = patients(rows)
@@ -129,15 +126,11 @@ def fitted(edition: Edition, task: Task, config: RunConfig) -> Classifier:
         network = build_network(config.model, config.image_size, config.seed, head=config.head, normalise=normalise)
         network.load_state_dict(load_file(path))
         return network.eval()
-    network = train(config, samples_of(task, config), load_imagenet(config.model) if imagenet else None).network
+    store = task.store(config.image_size)
+    parts = train_valid_split(load(task.train.assign(variant=0), store), config, augmented=False)
+    samples = RunSamples(*parts, load(task.test, store), pd.DataFrame())
+    network = train(config, samples, load_imagenet(config.model) if imagenet else None).network
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic_path(path) as part:
         save_file(state, part)
     return network.eval()
-
-
-def samples_of(task: Task, config: RunConfig) -> RunSamples:
-    """The arrays of a task: training and validation part divided by component, the test part untouched."""
-    store = task.store(config.image_size)
-    whole = load(task.train.assign(variant=0), store)
-    return RunSamples(*train_valid_split(whole, config, augmented=False), load(task.test, store), pd.DataFrame())

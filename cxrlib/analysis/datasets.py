@@ -73,8 +73,7 @@ def shared(split: CohortSplit) -> dict[str, int]:
 def table_1_beside_ours(edition: Edition, draw_seed: int) -> pd.DataFrame:
     """Table I with our counts beside the paper's, one row a cohort and protocol, and what crosses the split.
 
-    Columns: cohort, title, protocol, <part>_<class> and paper_<part>_<class> (null where the paper prints a dash), and
-    those of `shared`.
+    Columns: cohort, title, protocol, <part>_<class> and paper_<part>_<class> (null for the paper's dash), those of `shared`.
     """
     rows = []
     for printed, (protocol, rules) in product(paper.TABLE_1, PROTOCOLS.items()):
@@ -189,9 +188,8 @@ def disputed_images(edition: Edition) -> pd.DataFrame:
 def chestxray_history() -> pd.DataFrame:
     """One row a published state of covid-chestxray-dataset's table, oldest first.
 
-    `covid` and `no_finding` count what the released code takes, split by what the image is: `_frontal`, `_lateral`,
-    `_other_xray` and `_ct`. `frontal` counts frontal X-rays of any finding in folder `images`,
-    `covid_frontal_patients` the people with such a COVID-19 X-ray.
+    `covid` and `no_finding` count what the released code takes, also by kind (`_frontal`, `_lateral`, `_other_xray`, `_ct`);
+    `frontal` frontal X-rays of any finding in folder `images`, `covid_frontal_patients` people with such a COVID-19 X-ray.
     """
     states = manifests.covid_chestxray_states().groupby("state")
     return pd.DataFrame([{"date": date, **_state(table[table["folder"] == "images"])} for date, table in states])

@@ -48,8 +48,7 @@ def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
     """Every contrast and metric that has a pair: pairs, degenerate, identical, mean difference, range, higher, lower.
 
-    `degenerate`: pairs left out because a network learned nothing; `identical`: pairs whose two runs are the same run, bit
-    for bit, so that the choice changed nothing.
+    `degenerate`: pairs left out because a network learned nothing; `identical`: pairs of the same run, bit for bit.
     """
     grouped = differences.groupby(["contrast", "metric"], sort=False)
     table = grouped["difference"].agg(
@@ -107,9 +106,8 @@ def overlap_sentence(found: dict[str, Pairs]) -> str:
 def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
     """Runs without a weight on the combined cohort under `clean`, a row a network, start, head, size, batch and BatchNorm.
 
-    Columns: those, `positions` the head sees, `runs`, `epochs` run, the lowest validation loss beside the entropy of the
-    prior (what a network reaches that learns nothing), the AUROC (means over runs), and whether the network learned. One draw
-    of the images.
+    Columns: those, `positions` the head sees, `runs`, `epochs`, the lowest validation loss beside the prior's entropy (what a
+    network reaches that learns nothing), the AUROC (means over runs of one draw), and how many learned.
     """
     keys = ["network", "start", "head", "pixels", "positions", "batch", "BatchNorm"]
     averaged = ["epochs", "validation loss", "prior's entropy", "AUROC"]
@@ -209,7 +207,7 @@ def claim_differences(records: Sequence[Record]) -> pd.DataFrame:
     """
     rows = []
     for claim in CLAIMS:
-        printed = [row for row in TABLE_2 if _holds(row, claim)]
+        printed = [row for row in TABLE_2 if all(getattr(row, key) == held for key, held in claim.where.items())]
         for one, other in match(printed, ROW, claim.field, claim.treated, claim.control):
             change = getattr(one, claim.metric) - getattr(other, claim.metric)
             rows.append((claim.name, claim.metric, AS_PRINTED, one.model, change))
@@ -241,10 +239,6 @@ def verdict(difference: np.ndarray, sign: int) -> str:
         return f"{count(n, 'matched pair')}: {mean}."
     agree, ties = int((difference * sign > 0).sum()), int((difference == 0).sum())
     return f"{agree} of {count(n, 'matched pair')} agree{f', {ties} tied' if ties else ''}; {mean}."
-
-
-def _holds(item: Any, claim: Claim) -> bool:
-    return all(getattr(item, name) == value for name, value in claim.where.items())
 
 
 def _pairs(records: Sequence[Record], claim: Claim) -> Pairs:

@@ -51,10 +51,9 @@ def standard(config: RunConfig) -> bool:
 def table_2(records: Sequence[Record]) -> pd.DataFrame:
     """Every row of Table II under every protocol, in the paper's order, beside the printed figures; then `BEYOND`.
 
-    Columns: CELL, `recipe`, `in_paper`, `runs`, `degenerate` (of them, those whose network learned nothing), each of METRICS with `_low`,
-    `_high` (95 %) and `_sd` over seeds, `gain` in per cent, `paper_<metric>`, `records` (keys). One draw of the images (seed
-    0). A cell's figures are means over the seeds that learned; with several, one bootstrap over components and seeds
-    together gives the interval. A cell without a sound run keeps its row with NaN.
+    Columns: CELL, `recipe`, `in_paper`, `runs`, `degenerate` (runs that learned nothing), each of METRICS with `_low`, `_high`
+    (95 %) and `_sd` over seeds, `gain` in per cent, `paper_<metric>`, `records` (keys). Figures are means over the seeds that
+    learned, of draw 0; with several, one bootstrap over components and seeds gives the interval. Without any they are NaN.
     """
     runs: dict[tuple[Any, ...], list[Record]] = {}
     for record in select(records, draw_seed=0, loss="wce"):
@@ -207,8 +206,7 @@ def histories(records: Sequence[Record]) -> pd.DataFrame:
 def comparison_table(record: Record) -> pd.DataFrame:
     """The run's metrics with 95 % intervals beside the paper's figures for the same configuration.
 
-    Rates carry Clopper-Pearson intervals, the others a bootstrap's by component. The paper's PPCR column is set beside
-    accuracy, which it holds. The last two rows are the figures of `evaluation.sources`.
+    The paper's PPCR column is set beside accuracy, which it holds. The last two rows are those of `evaluation.sources`.
     """
     m, row = record.metrics, paper_row(record.config)
     columns = {"sensitivity": "sensitivity", "specificity": "specificity", "bacc": "bacc", "accuracy": "ppcr"}
@@ -279,6 +277,5 @@ def run_headline(record: Record) -> dict[str, object]:
 
 def protocol_table() -> pd.DataFrame:
     """The protocols' fields, a row a field and a column a protocol."""
-    return pd.DataFrame(
-        [{"field": field, **{p.name: getattr(p, field) for p in PROTOCOLS.values()}} for field in CHOICES]
-    )
+    columns = {p.name: [getattr(p, field) for field in CHOICES] for p in PROTOCOLS.values()}
+    return pd.DataFrame({"field": [*CHOICES], **columns})

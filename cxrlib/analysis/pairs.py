@@ -45,12 +45,9 @@ def difference_table(pairs: Iterable[Pair]) -> pd.DataFrame:
 
 
 def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:
-    """Pairs of records equal in every field of `config.IDENTITY` but `field`, on the same data.
+    """Pairs of records on the same data, equal in every field of `config.IDENTITY` but `field`: `treated`, then `control`.
 
-    `field` has the value `treated` in the first record of a pair and `control` in the second. What follows from the field
-    may differ with it: a network's head where the network differs. Example::
-
-        matched_pairs(records, "beta", 0.75, None).differences("bacc")
+    A network's head may differ with the network. Example: `matched_pairs(records, "beta", 0.75, None).differences("bacc")`.
     """
     follows = {"model": ("head",)}.get(field, ())
     fields = [name for name in IDENTITY if name not in follows]

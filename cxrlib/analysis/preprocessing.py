@@ -112,8 +112,7 @@ def left_out(edition: Edition, undecoded: pd.DataFrame) -> pd.DataFrame:
 def dark_surround(edition: Edition, size: int = 64) -> pd.DataFrame:
     """How well a dark surround on all four sides tells CT slices from X-rays, for three strictnesses.
 
-    Columns: dark side (a side is dark where at least this share of its pixels lies below a tenth of the range), CT slices
-    found, X-rays flagged, CT slices, X-rays.
+    Columns: dark side (least share of a side's pixels below a tenth of the range), CT slices found, X-rays flagged, of each.
     """
     store = open_store(edition.images, size)
     modality = edition.images.set_index("image_id")["modality"]

@@ -34,9 +34,8 @@ SIZE = PROFILES["cpu"]["image_size"]
 def feature_svm(edition: Edition) -> pd.DataFrame:
     """Features of a frozen ResNet-50 (ImageNet) under a linear SVM, after Sethy and Behera (2020): one row.
 
-    Combined cohort, protocol clean, the profile `cpu`'s size; features are averaged over the map, standardised, and
-    classified with C = 1e-3. Columns: METRICS with `_low` and `_high`, `train` and `test` images. An image is positive on
-    the positive side of the plane; the AUROC ranks by the distance from it.
+    Combined cohort, protocol clean, the profile `cpu`'s size. Columns: METRICS with `_low` and `_high`, `train` and `test`
+    images. An image is positive on the positive side of the plane; the AUROC ranks by the distance from it.
     """
     config = run_config(
         profile="cpu", edition="open", model="resnet50", head="native", pretraining="imagenet", beta=None,
@@ -76,8 +75,7 @@ def segmentation_sentence(held_out: pd.DataFrame) -> str:
 def related_table(svm: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     """One row a related system: what stands for it here, runs, and mean test metrics with their range over runs.
 
-    `svm`: from `feature_svm`, whose ends are 95 % intervals of its one run. Networks: sound records on the combined cohort,
-    protocol clean, without a weight.
+    `svm`: from `feature_svm`, whose ends are 95 % intervals of its one run. Networks: sound records as in `effects.PLAIN`.
     """
     first = {"system": "Sethy and Behera [8]", "here": "ResNet-50 features (ImageNet weights), linear SVM", "runs": 1}
     rows: list[dict[str, Any]] = [first | svm.iloc[0].drop(["train", "test"]).to_dict()]

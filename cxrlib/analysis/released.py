@@ -59,9 +59,8 @@ def loss_table() -> pd.DataFrame:
 def learning_time(start: npt.ArrayLike, loss: str) -> npt.NDArray[np.float64]:
     """Time that gradient flow on one log-odds takes from -start (confidently wrong) to 0 (undecided).
 
-    With dz/dt = -dL/dz the time is the integral of 1 / |dL/dz|. For cross-entropy the slope is sigmoid(-z), so it
-    is s + 1 - exp(-s), about linear in the start s >= 0; for the linear loss the slope is
-    sigmoid(z) sigmoid(-z), and it is 2 s + exp(s) - exp(-s), exponential in s.
+    With dz/dt = -dL/dz the time is the integral of 1 / |dL/dz|: of a slope sigmoid(-z) for cross-entropy, about linear in
+    the start s >= 0, and of sigmoid(z) sigmoid(-z) for the linear loss, exponential in s.
     """
     s = np.asarray(start, np.float64)
     return s + 1 - np.exp(-s) if loss == "cross_entropy" else 2 * s + np.exp(s) - np.exp(-s)
@@ -92,9 +91,8 @@ def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
 def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     """Mean difference of each factor, network and metric, with its spread, a test over seeds, and the noise of training.
 
-    p: sign-flip test over the pairs, whose seeds are replicates of the training (NaN below five pairs); `sd` between pairs;
-    `identical`: pairs that are the same run bit for bit; `noise`: the 95th percentile of the absolute difference of two
-    runs under `paper` that differ in their seed alone.
+    p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`: pairs that are the same run bit for
+    bit; `noise`: the 95th percentile of the absolute difference of two runs under `paper` that differ in their seed alone.
     """
     grouped = differences.groupby(["factor", "model", "metric"], sort=False)
     test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}

@@ -1,8 +1,7 @@
 """Does it detect COVID-19 or the data source? The study's records, the cross-fitted networks, and what could be shown at all.
 
-Pairs of images from one source cannot be ranked by reading the source; negatives of different sources cannot be told apart
-by reading the disease (`evaluation.sources`). Even within a source the projection (PA or AP) can stand for the label, so it
-is held fixed as well.
+Pairs of images from one source cannot be ranked by reading the source, nor negatives of different sources by reading the
+disease (`evaluation.sources`). Within a source the projection (PA or AP) can stand for the label, so it is held fixed too.
 """
 
 from collections.abc import Sequence
@@ -37,10 +36,9 @@ PRESENT = (40, 23)  # COVID-19 and other images of the one source with both clas
 
 
 def measure(rows: pd.DataFrame, logits: npt.ArrayLike, what: str, draws: int = 1000) -> dict[str, Any]:
-    """One of `MEASURES` as `evaluation.sources.KEYS`.
+    """One of `MEASURES` as `evaluation.sources.KEYS`; logits: [N, S], a column a training seed.
 
-    rows: [N], with label (0, 1), source, component, and projection where it is asked for; logits: [N, S], a column a
-    training seed.
+    rows: [N], with label (0, 1), source, component, and projection where it is asked for.
     """
     if what == "source_among_negatives":
         return source_among_negatives(rows, logits, draws)
@@ -62,10 +60,9 @@ def projections(images: pd.DataFrame) -> pd.Series:
 def cross_fitted(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """The figures of `cross_fitting.cross_fitting`, a row a design, group of sources and measure.
 
-    images: the edition's, for the projections. Columns: design, sources, measure, value with its interval over components and
-    seeds, least and most of a single seed, positives, negatives, seeds. The cross-fitted images are shown together and for
-    each source with both classes; the external ones for each source with COVID-19, against its own negatives or, where it
-    has none, those of the sources without COVID-19.
+    Columns: design, sources, measure, value with its interval over components and seeds, least and most of a single seed,
+    positives, negatives, seeds. Cross-fitted images are shown together and by source with both classes; external ones by
+    source with COVID-19, against its own negatives or, where it has none, those of the sources without COVID-19.
     """
     rows, view = [], projections(images)
     for design, part in table.groupby("design", sort=True):
@@ -105,11 +102,10 @@ def projection_alone(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_records(records: Sequence[Record]) -> pd.DataFrame:
-    """The figures of recorded runs, a row a setting: `RUNS`, runs, degenerate, overall, within_source with its interval over
-    components and seeds, source_among_negatives.
+    """The figures of recorded runs, a row a setting: `RUNS` and `FIGURES`, with the interval over components and seeds.
 
-    Runs of one setting differ in `draw_seed` and `seed` alone; only runs on the same draw of the test images share pairs.
-    Networks that learned nothing are counted and left out; a setting of such alone has no row.
+    Runs of one setting differ in `draw_seed` and `seed` alone. Networks that learned nothing are counted and left out; a
+    setting of such alone has no row.
     """
     rows = []
     for group in alike(records, ("seed", "draw_seed")):
@@ -189,8 +185,7 @@ def within_sentence(crossed: pd.DataFrame) -> str:
     """What is left within one source, in one sentence; crossed: `cross_fitted`."""
     shown = _crossed(crossed, "all")
     within, overall, among = (
-        estimate(*shown.loc[what, ["value", "value_low", "value_high"]])
-        for what in ("within_source", "overall", "source_among_negatives")
+        _text(shown.loc[what], 3) for what in ("within_source", "overall", "source_among_negatives")
     )
     positives, negatives = shown.loc["within_source", ["positives", "negatives"]].astype(int)
     return (
@@ -226,5 +221,5 @@ def _crossed(crossed: pd.DataFrame, source: str) -> pd.DataFrame:
     return crossed[rows].set_index("measure")
 
 
-def _text(row: pd.Series) -> str:
-    return estimate(row["value"], row["value_low"], row["value_high"], digits=2)
+def _text(row: pd.Series, digits: int = 2) -> str:
+    return estimate(row["value"], row["value_low"], row["value_high"], digits)

@@ -36,10 +36,6 @@ class Images(DataParameters):
     image_size: int = _SIZE
 
 
-class Overview(Parameters):
-    """The index: it has no parameters."""
-
-
 class Models(Parameters):
     """Chapter 3."""
 
@@ -87,22 +83,23 @@ class Benchmark(Parameters):
     image_size: int = Field(64, ge=32, le=1024, description="pixels a side of the pictures in the walk-through")
 
 
+class OtherData(Parameters):
+    """What chapter 11 asks beside the parameters of a run."""
+
+    data: str = Field(
+        "example",
+        description="folder of images with a CSV table, a collection's name, or example for a built-in folder",
+    )
+    positive: Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))] = Field(
+        None, description="label that counts as positive; None: the labels' usual names"
+    )
+    output: str | None = Field(None, description="folder of the report; None: a temporary one")
+
+
 YourOwn = create_model(  # type: ignore[call-overload]
     "YourOwn",
-    __base__=Parameters,
+    __base__=OtherData,
     __doc__="Chapter 11: other data. The parameters of a run, but for those that choose images of the study.",
-    data=(
-        str,
-        Field(
-            "example",
-            description="folder of images with a CSV table, a collection's name, or example for a built-in folder",
-        ),
-    ),
-    positive=(
-        Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))],
-        Field(None, description="label that counts as positive; None: the labels' usual names"),
-    ),
-    output=(str | None, Field(None, description="folder of the report; None: a temporary one")),
     **{
         name: (field.annotation, field)
         for name, field in RunParameters.model_fields.items()

@@ -34,10 +34,7 @@ NAMES = {
 
 
 def payload(scores: pd.DataFrame) -> dict[str, Any]:
-    """What the page carries: the ROC of plain cross-entropy in its first run, and that run's training prevalence.
-
-    Numbers are rounded to `DIGITS` decimals; an infinite cut is null.
-    """
+    """What the page carries, rounded: the ROC of plain cross-entropy in its first run, and that run's training prevalence."""
     rows = scores[scores["method"] == PLAIN]
     (draw, seed), rows = next(iter(rows.groupby(["draw", "seed"])))
     test, valid = (rows[rows["split"] == name] for name in ("test", "valid"))

@@ -14,11 +14,9 @@ from myst_nb import glue
 
 
 def show_figure(figure: Figure, data: pd.DataFrame, name: str, source: str) -> None:
-    """Display `figure` and, under it, what it was made from and its data.
+    """Display `figure` and, under it, `source` (data, protocol, seeds, image size and machine in one line) and `data` as CSV.
 
-    `name` is the file name of the download without its ending; `source` says in one line which data,
-    protocol, seeds, image size and machine the figure comes from. The CSV travels inside the page, so
-    the book needs no server and no network.
+    `name` is the file name of the download without its ending; it travels inside the page, which needs no server.
     """
     display(figure)
     plt.close(figure)
@@ -31,17 +29,14 @@ def glue_all(values: Mapping[str, Any]) -> None:
         glue(name, value.item() if isinstance(value, np.generic) else value, display=False)
 
 
-def show_table(
-    table: pd.DataFrame, name: str, source: str, digits: int = 4, index: bool = False, frozen: int = 0, fold: str = ""
-) -> None:
+def show_table(table: pd.DataFrame, name: str, source: str, digits: int = 4, frozen: int = 0, fold: str = "") -> None:
     """Display `table` (sortable by its headers in the rendered page), its provenance and its CSV.
 
-    Floats are printed with `digits` decimals, missing values as an en dash, and a figure with its interval in one
-    column; the CSV keeps full precision and every column. `frozen`: of a wide table, the number of first columns that
-    stay in view. `fold`: a title under which a long table is folded away.
+    A figure and its interval share a column; the CSV keeps full precision and every column. `frozen`: of a wide table, the
+    number of first columns that stay in view. `fold`: a title under which a long table is folded away.
     """
     with pd.option_context("display.max_colwidth", None):
-        body = printed(table, digits).to_html(index=index, border=0, classes="table sortable", justify="left")
+        body = printed(table, digits).to_html(index=False, border=0, classes="table sortable", justify="left")
     body = framed(body, frozen)
     show_html(folded(body, fold), table, name, source)
 
@@ -59,7 +54,7 @@ def framed(table: str, frozen: int = 0) -> str:
 
 def printed(table: pd.DataFrame, digits: int) -> pd.DataFrame:
     """`table` as text; a column with companions `_low` and `_high` (or ` low`, ` high`) takes them in as [low, high]."""
-    text = table.map(lambda value: _printed(value, digits))
+    text = table.map(lambda value: figure_text(value, digits))
     for name in table.columns:
         for gap in "_ ":
             low, high = f"{name}{gap}low", f"{name}{gap}high"
@@ -75,7 +70,8 @@ def show_html(body: str, data: pd.DataFrame, name: str, source: str) -> None:
     display(HTML(body + source_line(data, name, source)))
 
 
-def _printed(value: object, digits: int) -> str:
+def figure_text(value: object, digits: int) -> str:
+    """A value of a table as it is printed: a float with `digits` decimals, a missing one as an en dash."""
     if value is None or value is pd.NA or value != value:
         return "–"
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from cxrlib.analysis.experiments import provenance_table
-from cxrlib.book.show import folded, framed, show_html
+from cxrlib.book.show import figure_text, folded, framed, show_html
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
 
@@ -27,20 +27,15 @@ BRIEF = ("bacc", "auroc", "within_source", "source_among_negatives")
 """The columns of the short form, on the index page."""
 
 
-def page_table(table: pd.DataFrame, metrics: Sequence[str] = tuple(SHOWN)) -> pd.DataFrame:
-    """`analysis.experiments.table_2` as text, a row a cell: each figure with its 95 % interval, the paper's figure beside it.
-
-    With several seeds the standard deviation over them follows the mean. A cell that was not run, or whose network learned
-    nothing, says so.
-    """
-    return pd.DataFrame([_page_row(row, metrics) for _, row in table.iterrows()])
-
-
 def show_table_2(
     table: pd.DataFrame, file: str, source: str, metrics: Sequence[str] = tuple(SHOWN), fold: str = ""
 ) -> None:
-    """Display `page_table(table)`, sortable, with the full table as CSV named `file`; `fold` as in `show_table`."""
-    text = page_table(table, metrics)
+    """Display `analysis.experiments.table_2`, sortable, with all of it as CSV named `file`; `fold` as in `show_table`.
+
+    A row a cell, each figure with its 95 % interval and the paper's beside it. With several seeds the standard deviation
+    over them follows the mean. A cell that was not run, or whose network learned nothing, says so.
+    """
+    text = pd.DataFrame([_page_row(row, metrics) for _, row in table.iterrows()])
     body = text.to_html(index=False, border=0, classes="table sortable", justify="left")
     body = framed(body, frozen=list(text).index("protocol") + 1)
     show_html(folded(body, fold), table, file, source)
@@ -68,7 +63,7 @@ def _page_row(row: pd.Series, metrics: Sequence[str]) -> dict[str, str]:
         paper, title = SHOWN[metric]
         figures[title] = _figure(row, metric) if sound else "–"
         if paper:
-            figures["paper: PPCR" if paper == "paper_ppcr" else f"paper: {title}"] = _printed(row[paper], 4)
+            figures["paper: PPCR" if paper == "paper_ppcr" else f"paper: {title}"] = figure_text(row[paper], 4)
     return {
         "training set": name(row["cohort"]),
         "model": name(row["model"]) + (" [3]" if row["recipe"] == "deepcovid" else ""),
@@ -81,12 +76,6 @@ def _page_row(row: pd.Series, metrics: Sequence[str]) -> dict[str, str]:
 
 
 def _figure(row: pd.Series, metric: str) -> str:
-    spread = row[f"{metric}_sd"]
-    several = "" if pd.isna(spread) else f" ± {spread:.3f}"
-    if pd.isna(row[f"{metric}_low"]):
-        return _printed(row[metric], 3) + several
-    return f"{row[metric]:.3f}{several} [{row[f'{metric}_low']:.3f}, {row[f'{metric}_high']:.3f}]"
-
-
-def _printed(value: float, digits: int) -> str:
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+    low, high, spread = (row[f"{metric}_{end}"] for end in ("low", "high", "sd"))
+    text = figure_text(row[metric], 3) + ("" if pd.isna(spread) else f" ± {spread:.3f}")
+    return text if pd.isna(low) else f"{text} [{low:.3f}, {high:.3f}]"

@@ -1,8 +1,7 @@
 """Compute again what is committed, and compare: the reproducibility claim of the study.
 
-Everywhere: each record's files, key, counts, rates and areas (from its predictions), the intervals of a sample of them, the
-manifest against the data that the records name, every committed table's digest. Where the open edition's images are at hand:
-every analysis from pixels. With `--runs N`: N of the records, trained again.
+Everywhere: each record's files, key and metrics (from its predictions; intervals of a sample), the manifest against the data
+that the records name, every committed table's digest. With the open edition's images: every analysis. `--runs N`: N records.
 """
 
 import importlib

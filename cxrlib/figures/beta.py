@@ -123,8 +123,6 @@ def plot_powered(frame: pd.DataFrame) -> Figure:
         for draw, runs in part.groupby(part["draw_seed"] % 2):
             axis.plot(runs["place"], runs["value"], "os"[draw], markersize=4, **style)
         axis.plot(means.index.map(ORDER.index), means, "_", color="black", markersize=16, markeredgewidth=2)
-        if part.empty:
-            axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
         axis.set_xticks(range(len(ORDER)), ORDER)
         axis.set(title=name(metric), ylabel=f"protocol {protocol}" if metric == POWERED[0] else "")
     figure.supxlabel("weight β")
@@ -143,9 +141,7 @@ def plot_thresholds(effects: pd.DataFrame) -> Figure:
             intervals(axis, rows, "difference", places, upright=True, **style)
             for sign in (-1, 1) if metric == "moved" else (1,):
                 axis.plot(places, sign * rows["noise"], "_", color=PALETTE["grey"], markersize=10, markeredgewidth=2)
-        if part.empty:
-            axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
-        elif metric == "moved":
+        if metric == "moved" and len(part):
             axis.legend(fontsize="small")
         axis.axhline(0, color=PALETTE["grey"], lw=1)
         axis.set_xticks(range(1, len(ORDER)), ORDER[1:])
@@ -186,9 +182,8 @@ def plot_curves(curves: pd.DataFrame, x: str, y: str, labels: tuple[str, str], l
     figure, axis = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
     names = curves["curve"].unique()
     weights = [curve for curve in names if curve.startswith("β") and not curve.endswith("corrected")]
-    colours = dict(zip(weights, sns.color_palette("viridis", len(weights)), strict=True)) | {
-        "oracle threshold": "black"
-    }
+    colours: dict[str, Any] = dict(zip(weights, sns.color_palette("viridis", len(weights)), strict=True))
+    colours["oracle threshold"] = "black"
     palette = {curve: colours.get(curve.removesuffix(", corrected"), PALETTE["grey"]) for curve in names}
     dashes: dict[str, Any] = {curve: (4, 2) if curve.endswith("corrected") else "" for curve in names}
     dashes |= {curve: (1, 1.5) for curve in ("trivial", "treat none")}

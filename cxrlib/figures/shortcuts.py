@@ -22,10 +22,7 @@ _COLOURS = [PALETTE[colour] for colour in ("grey", "red", "purple", "orange")]
 
 
 def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
-    """AUROC over all pairs, within a source, and of the source itself: recorded settings as points, cross-fitting with intervals.
-
-    records: `sources.of_records`; crossed: `sources.cross_fitted`.
-    """
+    """AUROC over all pairs, within a source, and of the source: `sources.of_records` as points, `cross_fitted` with intervals."""
     recorded = records.assign(line="recorded, " + records["protocol"])
     crossed = crossed.assign(line=crossed["design"] + ", " + crossed["sources"].replace("all", "all sources"))
     order = [f"recorded, {protocol}" for protocol in PROTOCOL_COLOURS if protocol in set(records["protocol"])]
@@ -33,9 +30,8 @@ def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(9.0, 1.6 + 0.5 * len(order)), layout="constrained")
     for shift, (what, text), colour in zip((-0.2, -0.07, 0.07, 0.2), MEASURES.items(), _COLOURS, strict=True):
         if what in recorded:
-            axis.scatter(
-                recorded[what], recorded["line"].map(order.index) + shift, color=colour, alpha=0.35, s=16, lw=0
-            )
+            places = recorded["line"].map(order.index) + shift
+            axis.scatter(recorded[what], places, color=colour, alpha=0.35, s=16, lw=0)
         part = crossed[crossed["measure"] == what]
         intervals(axis, part, "value", part["line"].map(order.index) + shift, color=colour, label=text)
     axis.axvline(0.5, color="black", linestyle="--", linewidth=1)
@@ -107,10 +103,7 @@ def plot_overlays(samples: Samples, maps: npt.NDArray[np.float32], lungs: npt.ND
 
 
 def plot_attribution(check: pd.DataFrame, shares: pd.DataFrame, agreement: float) -> Figure:
-    """Left, correlation of each map with that of a network randomised ever deeper; right, each map's share inside the lungs.
-
-    check: `attribution.map_randomisation`; shares: `attribution.lung_shares`.
-    """
+    """Left, `attribution.map_randomisation`; right, each map's share inside the lungs over their area (`lung_shares`)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
     points = {"x": "share", "y": "correlation", "marker": "o", "ax": left}
     sns.lineplot(check, **points, units="image", estimator=None, color=PALETTE["sky"], alpha=0.5, linewidth=1)

@@ -111,6 +111,6 @@ def test_on_separable_data_the_boundary_hardly_moves():
 
 
 def test_the_separable_sample_has_the_gap_it_names():
-    x, labels = separable_sample(size=100, gap=0.8, prevalence=0.2, seed=4)
-    assert labels.sum() == 20
+    x, labels = separable_sample(size=100, gap=0.8, seed=4)
+    assert labels.sum() == 30
     assert (x[labels == 0].max(), x[labels == 1].min()) == pytest.approx((-0.4, 0.4))

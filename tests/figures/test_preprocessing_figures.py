@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cxrlib.analysis import preprocessing
-from cxrlib.figures import preprocessing as figures
+from cxrlib.figures import datasets as figures
 from cxrlib.images.store import ImageStore, open_store
 
 LICENCES = ["CC BY 4.0", "CC BY-NC-ND 4.0", "not stated", "CC0", "CC BY-SA", "CC BY 3.0"]

@@ -1,10 +1,9 @@
 """What a printed row says of its confusion matrix, exactly: lattice points (TP, TN) inside the strip of every figure.
 
-With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and its figure says low
-<= quantity <= high. Multiplied out, that is two linear inequalities in whole numbers; for a given TP they leave an
-interval of TN. So a row is settled by an intersection of intervals over TP = 0..P, in integer arithmetic, without a
-tolerance: for one proportion the granularity test of Brown and Heathers (2017), for several figures a joint test. What
-is not of this kind (AUROC, MCC, kappa) is not checked.
+With P positives and N negatives fixed, each quantity is (a TP + b TN + c) / (d TP + e TN + f), and its figure bounds it. That
+is two linear inequalities in whole numbers, which leave an interval of TN for each TP = 0..P; a row is possible where those of
+all figures meet. For one proportion this is the granularity test of Brown and Heathers (2017). AUROC, MCC and kappa are not of
+this kind.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -131,8 +130,7 @@ class Row:
 def strip(quantity: Quantity, bounds: Bounds, positives: Any, negatives: Any, tp: Any) -> Range:
     """First and last TN with which `quantity` falls within `bounds`, for each TP (TN is not yet confined to 0..N).
 
-    Sizes and TP broadcast. A rate whose denominator is 0 counts as printed 0. Raises DataError where the inequalities
-    could exceed 64-bit integers.
+    Sizes and TP broadcast. A rate whose denominator is 0 counts as printed 0. DataError where 64-bit integers do not suffice.
     """
     low, high, low_open, high_open, unit = bounds
     (a, b, c), (d, e, f) = quantity.fraction(positives, negatives)
@@ -199,9 +197,8 @@ def implied(found: Ints, quantity: str, row: Row) -> tuple[float, float]:
 def search_sizes(row: Row, columns: Mapping[str, str], loose: bool = False) -> pd.DataFrame:
     """Every test set within bounds whose size allows the row's figures in `columns`, nearest to the stated one first.
 
-    Tried are 1 to four times the stated positives and half to twice the negatives, or less where that is too much, as
-    `attrs["bounds"]` says in words; ParameterError beyond `LARGEST_SEARCH`. Columns: positives, negatives, matrices (how
-    many fit), tp, tn (of one of them), distance (images added or removed, both classes summed).
+    Tried are 1 to four times the positives and half to twice the negatives, or less, as `attrs["bounds"]` says; ParameterError
+    beyond `LARGEST_SEARCH`. Columns: positives, negatives, matrices, tp, tn (of one of them), distance (in images).
     """
     p, n = row.positives, row.negatives
     figures = [(columns[h], figure.bounds(loose)) for h, figure in row.figures.items() if h in columns]
@@ -225,9 +222,8 @@ def search_sizes(row: Row, columns: Mapping[str, str], loose: bool = False) -> p
             tp, first, last = tp[some], first[some], last[some]
         at, place = np.nonzero(first <= last)
         first, last = (np.broadcast_to(end, (len(tp), negatives.size))[at, place] for end in (first, last))
-        found.append(
-            np.column_stack([np.full(len(at), positives), negatives[place], last - first + 1, tp[at, 0], first])
-        )
+        fitting = (np.full(len(at), positives), negatives[place], last - first + 1, tp[at, 0], first)
+        found.append(np.column_stack(fitting))
     frame = pd.DataFrame(np.concatenate(found), columns=["positives", "negatives", "matrices", "tp", "tn"])
     how = {"matrices": "sum", "tp": "first", "tn": "first"}
     frame = frame.groupby(["positives", "negatives"], as_index=False).agg(how)

@@ -175,9 +175,8 @@ class Renamed:
 def find_renamed(table: Table) -> Renamed | None:
     """The column that holds another quantity than its header says, or None.
 
-    Sought where fewer than half of the rows are possible as the headers say, so never in a table that is right: the
-    reading of one column, as a quantity that no other holds, that makes the most rows possible, if these are at least
-    half; of equally good ones that of the last column, since tables state the elementary rates first.
+    Sought where fewer than half of the rows are possible: the reading of one column, as a quantity that no other holds, that
+    makes the most rows possible, if at least half; of equal ones the last column's, since elementary rates stand first.
     """
     stated, rows = table.columns, len(table.rows)
     allowed = [(row, strips(row, stated, loose=True)) for row in table.rows]

@@ -157,15 +157,13 @@ def read_split(path: Path) -> pd.DataFrame:
 def score(name: str, predictions: pd.DataFrame, split: pd.DataFrame) -> Score:
     """Predictions (image_id, probability and, if known, logit) judged on the validation and test part of a split.
 
-    Rows of the training part are allowed and not looked at; a column `split` tells apart an image that stands in two
-    parts. Raises DataError, in one sentence, for unknown, doubled or missing images, for probabilities that are no numbers
-    from 0 to 1, and for a logit that is not that of its probability.
+    Rows of the training part are not looked at; a column `split` tells apart an image that stands in two parts. Raises
+    DataError for unknown, doubled or missing images, and for numbers that are no probability or not of one model.
     """
     rows = split[split["split"] != "train"].reset_index(drop=True)
     keys = ["split", "image_id"] if "split" in predictions else ["image_id"]
-    twice = split.loc[
-        split.duplicated(["split", "image_id"]), "image_id"
-    ]  # as under `paper`, whose parts repeat an image
+    again = split.duplicated(["split", "image_id"])  # as under `paper`, whose parts repeat an image
+    twice = split.loc[again, "image_id"]
     repeated = predictions.duplicated(keys) & ~(predictions.duplicated() & predictions["image_id"].isin(twice))
     found = rows[keys].merge(predictions.drop_duplicates(keys), how="left", on=keys, indicator=True)
     for wrong, what in (

@@ -37,12 +37,11 @@ EFFECTS = ("protocol", "beta", "metric", "pairs", *ESTIMATE, "noise", "p", "p_ho
 class Powered:
     """The study's frames, empty where nothing is recorded.
 
-    runs (`RUNS`): a row a run and metric. effects (`EFFECTS`): a row a protocol, weight and metric, the mean difference from
-    the run without a weight of the same draw and seed, at 1/2. Beside `METRICS`, where the loss without a weight is
-    cross-entropy: "moved", the difference in bACC from that run with its threshold at 1 / (1 + beta); "changed", the share of
-    test images on which the two disagree; "excess", how far that is beyond two runs without a weight at that threshold;
-    "shift", the mean difference of the log-odds over log beta. noise: what 95 % of the differences between two runs without
-    a weight that differ in their seed alone stay within (of "changed": their mean).
+    runs: a row a run and metric. effects: a row a protocol, weight and metric, the mean difference from the run without a
+    weight of the same draw and seed, at 1/2. Beside `METRICS`, where the loss without a weight is cross-entropy: "moved", the
+    difference in bACC from that run with its threshold at 1 / (1 + beta); "changed", the share of test images on which the
+    two disagree; "excess", how far that is beyond two runs without a weight; "shift", the mean difference of the log-odds over
+    log beta. noise: what 95 % of the differences between two runs without a weight stay within (of "changed": their mean).
     """
 
     runs: pd.DataFrame
@@ -83,8 +82,8 @@ def powered(records: Sequence[Record], draws: int = 300) -> Powered:
         part = select(sound, protocol=protocol)
         again = repeated(select(part, beta=None))
         noise = {metric: _band([value(a, metric) - value(b, metric) for a, b in again]) for metric in METRICS}
-        for c, record in ((record.config, record) for record in part):
-            row = (protocol, beta_text(c.beta), c.draw_seed, c.seed)
+        for record in part:
+            row = (protocol, beta_text(record.config.beta), *_run(record))
             runs += [(*row, metric, value(record, metric), noise[metric]) for metric in METRICS]
         tests = _Tests(part, draws) if part else None
         for beta in sorted({record.config.beta for record in part if record.config.beta is not None}):

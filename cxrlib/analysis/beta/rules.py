@@ -66,11 +66,9 @@ def scores_of(records: Sequence[Record]) -> pd.DataFrame:
 def simulated_scores(
     betas: Sequence[float] = BETAS, others: bool = False, draws: Sequence[int] = range(4), pixels: int = 16
 ) -> pd.DataFrame:
-    """Scores of linear models of simulated images, fitted to convergence under a slight ridge; a draw is a data set.
+    """Scores of linear models of simulated images (`IMAGES`), fitted to convergence under a slight ridge; a draw is a data set.
 
-    The images are unit Gaussians two standard deviations apart, whose log-odds are linear. others: the alternatives to a
-    weight too, each as `losses.alternatives.build_loss` sets it, with the weight that balances the classes and re-sampling to
-    balanced classes.
+    others: the alternatives to a weight too, with the weight that balances the classes and re-sampling to balanced classes.
     """
     split = np.repeat(list(SIZES), list(SIZES.values()))
     train, unseen = split == "train", split != "train"

@@ -57,11 +57,10 @@ def beta_curves() -> pd.DataFrame:
 
 
 def stability_table() -> pd.DataFrame:
-    """Eq. (4) with beta = 1 for a non-COVID image that the network gets wrong by these log-odds, computed in three ways.
+    """Eq. (4) with beta = 1 for a non-COVID image that the network gets wrong by these log-odds: loss and gradient in float32.
 
-    Ways: "from logits" (this library), "as printed" (sigmoid, then log), "clipped" (the released code: the probability is
-    clipped to 1e-7 from 0 and 1 first); for each the loss and its gradient by the log-odds, in float32. `exact` is the true
-    loss; its gradient is 1, to within exp(-odds).
+    Ways: "from logits" (this library), "as printed" (sigmoid, then log), "clipped" (the released code: the probability first
+    clipped to 1e-7 from 0 and 1). `exact`: the true loss, whose gradient is 1 to within exp(-odds).
     """
     ways: dict[str, Loss] = {
         "from logits": partial(weighted_cross_entropy, beta=1.0, reduction="none"),
@@ -129,9 +128,8 @@ def cost_curves(scores: pd.DataFrame) -> pd.DataFrame:
 def decision_curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Net benefit over threshold probability on the test images of all runs: threshold, curve, net_benefit.
 
-    Each weighted model as trained ("β = …"), and with log beta taken off and the prevalence of the validation images
-    exchanged for that of the test images ("…, corrected"). Thresholds run from a tenth of the test prevalence to thirty
-    times it, at most 0.8: beyond, a rare disease leaves nothing to gain.
+    Each weighted model as trained ("β = …"), and with log beta taken off and the validation images' prevalence exchanged for
+    the test images' ("…, corrected"). Thresholds: a tenth of the test prevalence to thirty times it, at most 0.8.
     """
     test = scores[scores["split"] == "test"]
     prevalence, trained = (float((scores.loc[scores["split"] == s, "label"] == 1).mean()) for s in ("test", "valid"))

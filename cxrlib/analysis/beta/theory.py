@@ -66,8 +66,7 @@ class GaussianProblem:
     def population(self, points: int = 4001) -> tuple[Floats, Labels, Floats]:
         """The whole distribution as weighted points x, label and weight, [2 points] each, on an even grid.
 
-        The grid ends ten standard deviations beyond the means; on it the sums of these smooth integrands are exact to
-        rounding error.
+        It ends ten standard deviations beyond the means; sums over it are exact to rounding error.
         """
         reach = self.distance / 2 + 10 * max(self.spread, 1.0)
         x = np.linspace(-reach, reach, points)
@@ -88,8 +87,7 @@ def fit_linear(
 ) -> Floats:
     """Coefficients [D + 1], the intercept last, of the log-odds that minimise `loss` plus ridge/2 |slopes|^2.
 
-    features: [N, D]; labels: [N]; loss: (log-odds float64 [N], labels) -> scalar, convex; by full-batch L-BFGS in float64 from
-    zeros.
+    features: [N, D]; labels: [N]; loss: (log-odds float64 [N], labels) -> scalar, convex. Full-batch L-BFGS in float64.
     """
     x, y = torch.as_tensor(np.asarray(features, np.float64)), torch.as_tensor(np.asarray(labels, np.int64))
     w = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
@@ -112,8 +110,7 @@ def fit_logistic(
 ) -> tuple[float, float]:
     """Slope and intercept of the log-odds on a line that minimise Eq. (4) plus ridge/2 slope^2.
 
-    x: [N] or [N, 1]; labels (0, 1), weights: [N]; weights: how much each point counts (default: 1/N each). Separable data have no minimum
-    without a ridge: the slope grows for ever.
+    x: [N] or [N, 1]; labels (0, 1): [N]; weights: what each point counts (default: 1/N). Separable data need a ridge.
     """
     points, y = np.asarray(x, np.float64).reshape(-1, 1), np.asarray(labels, np.int64)
     share = torch.full((len(y),), 1 / len(y)) if weights is None else torch.as_tensor(np.asarray(weights))
@@ -123,10 +120,9 @@ def fit_logistic(
 
 
 def pointwise_minimiser(eta: npt.ArrayLike, beta: float) -> Floats:
-    """The log-odds that minimise the expected Eq. (4) where the probability of COVID is eta, found numerically.
+    """The log-odds that minimise the expected Eq. (4) where the probability of COVID is eta, float [N] in (0, 1).
 
-    eta: float [N] in (0, 1). Bisects the derivative of `losses.weighted.weighted_cross_entropy`, taken by automatic
-    differentiation in float64, on [-40, 40]; the formula is not used.
+    Found by bisecting the automatic derivative of the loss in float64 on [-40, 40]; the formula is not used.
     """
     share = torch.as_tensor(np.asarray(eta, np.float64))
     low, high = torch.full_like(share, -40.0), torch.full_like(share, 40.0)
@@ -143,9 +139,8 @@ def pointwise_minimiser(eta: npt.ArrayLike, beta: float) -> Floats:
 def check_known_eta(betas: Sequence[float] = BETAS) -> pd.DataFrame:
     """Theory against numbers where eta is known, one row a beta.
 
-    `pointwise`: the largest error of `pointwise_minimiser` on an even grid of eta, in log-odds; `fitted`: the largest
-    error of a logistic model's log-odds, fitted to the whole population by quadrature, over four standard deviations;
-    `threshold` and `fitted_threshold`: 1 / (1 + beta) and the eta at which the fitted model says one half.
+    `pointwise`: the largest error of `pointwise_minimiser` on an even grid of eta, in log-odds; `fitted`: that of a logistic
+    model fitted to the whole population, over four standard deviations; `fitted_threshold`: the eta where it says one half.
     """
     eta, near, (x, labels, weights) = np.linspace(0, 1, 201)[1:-1], np.linspace(-4, 4, 81), OVERLAPPING.population()
     rows = []
@@ -160,8 +155,8 @@ def check_known_eta(betas: Sequence[float] = BETAS) -> pd.DataFrame:
 def misspecified_table(betas: Sequence[float] = BETAS) -> pd.DataFrame:
     """The same fit where a straight line cannot be the log-odds: here beta is more than a threshold.
 
-    One row a beta: the fitted slope (theory would keep it at that of beta = 1), the boundary of the weighted fit, that of
-    the unweighted fit with its threshold moved, and the share of the population that the two decide differently.
+    One row a beta: the fitted slope, the boundary of the weighted fit and of the unweighted one with its threshold moved, and
+    the share of the population that the two decide differently.
     """
     x, labels, weights = UNEQUAL.population()
     slope, intercept = fit_logistic(x, labels, 1.0, weights)
@@ -190,24 +185,20 @@ def overlapping_table(betas: Sequence[float] = BETAS, size: int = 20_000, seed: 
     return pd.DataFrame(rows, columns=[*columns, "sensitivity", "specificity"]).astype(float)
 
 
-def separable_sample(
-    size: int = 400, gap: float = 1.0, prevalence: float = 0.3, seed: int = 0
-) -> tuple[Floats, Labels]:
-    """Points [size] of two classes with an empty stretch of width `gap` around 0; the nearest of each class touches it."""
-    labels = (np.arange(size) < round(prevalence * size)).astype(np.int64)
+def separable_sample(size: int = 400, gap: float = 1.0, seed: int = 0) -> tuple[Floats, Labels]:
+    """Points [size], 30 % positive, with an empty stretch of width `gap` around 0; the nearest of each class touches it."""
+    labels = (np.arange(size) < round(0.3 * size)).astype(np.int64)
     away = np.random.default_rng(seed).exponential(size=size)
     for side in (0, 1):
         away[labels == side] -= away[labels == side].min()
     return (2 * labels - 1) * (gap / 2 + away), labels
 
 
-def separable_table(
-    x: npt.ArrayLike, labels: npt.ArrayLike, betas: Sequence[float] = BETAS, ridge: float = 1e-5
-) -> pd.DataFrame:
+def separable_table(x: npt.ArrayLike, labels: npt.ArrayLike, ridge: float = 1e-5) -> pd.DataFrame:
     """What each beta does on separable data: slope, boundary, where it lies in the gap (0 to 1), errors."""
     points, truth = np.asarray(x, np.float64), np.asarray(labels, np.int64)
     low, high = points[truth == 0].max(), points[truth == 1].min()
-    fits = [(beta, *fit_logistic(points, truth, beta, ridge=ridge)) for beta in betas]
+    fits = [(beta, *fit_logistic(points, truth, beta, ridge=ridge)) for beta in BETAS]
     table = pd.DataFrame(fits, columns=["beta", "slope", "b"])
     boundary = -table.pop("b") / table["slope"]
     errors = [int(((points > cut) != (truth == 1)).sum()) for cut in boundary]

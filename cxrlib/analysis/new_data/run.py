@@ -121,20 +121,12 @@ def repeat_command(config: RunConfig, data: str, positive: str | None) -> str:
     return shlex.join([*words, *(word for text in changed for word in ("-p", text))])
 
 
-def by_group(run: NewRun, column: str = "source") -> pd.DataFrame:
-    """Test images of each value of a column at threshold 0.5: the column, positives, negatives, sensitivity, specificity.
-
-    With `finding` this is the view by class of a collection with more than two, such as COVIDX-Ray-5K, whose
-    negatives have different findings.
-    """
-    values = run.division.test.set_index("image_id")[column].fillna("not stated")
-    test = run.record.test()
-    shown = ["positives", "negatives", "sensitivity", "specificity"]
-    rows = [
-        {column: name, **summary(part["label"], part["probability"])}
-        for name, part in test.groupby(test["image_id"].map(values))
-    ]
-    return pd.DataFrame(rows)[[column, *shown]].astype(dict.fromkeys(shown[2:], float))
+def by_source(run: NewRun) -> pd.DataFrame:
+    """Test images of each source at threshold 0.5: source, positives, negatives, sensitivity, specificity."""
+    test, shown = run.record.test(), ["positives", "negatives", "sensitivity", "specificity"]
+    source = test["source"].fillna("not stated")
+    rows = [{"source": name, **summary(part["label"], part["probability"])} for name, part in test.groupby(source)]
+    return pd.DataFrame(rows)[["source", *shown]].astype(dict.fromkeys(shown[2:], float))
 
 
 def against_baseline(run: NewRun) -> pd.DataFrame:
@@ -156,7 +148,7 @@ def report_tables(run: NewRun) -> dict[str, pd.DataFrame]:
         "left_out": run.division.left_out.value_counts("reason").rename("images").reset_index(),
         "metrics": comparison_table(run.record).drop(columns="paper"),
         "baseline": against_baseline(run),
-        "by_source": by_group(run),
+        "by_source": by_source(run),
         "origin": run.check.verdicts["shortcuts"].rows,
         "checklist": checklist(run.record, run.check),
         "provenance": provenance_table(run.record),
@@ -215,18 +207,17 @@ def items() -> pd.DataFrame:
         return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
-def checklist(record: Record, check: CheckReport | None = None) -> pd.DataFrame:
+def checklist(record: Record, check: CheckReport) -> pd.DataFrame:
     """Both checklists for a run: checklist, item, asks, answer, by ('record' or 'you').
 
-    `check` adds what is known of the data before training. An answer that only a person can give reads
-    'for you to fill'; one that the record gives in part names what is missing still.
+    An answer that only a person can give reads `FOR_YOU`; one that is known in part names what is missing still.
     """
     table = items()
     found = table["answer"].map(_answers(record, check))
     return table.assign(answer=found.fillna(FOR_YOU), by=found.notna().map({True: "record", False: "you"}))
 
 
-def _answers(record: Record, check: CheckReport | None) -> Mapping[str, str]:
+def _answers(record: Record, check: CheckReport) -> Mapping[str, str]:
     c, p, m, rules = record.config, record.provenance, record.metrics["test"], record.config.rules
     counts = "; ".join(f"{part} {n['covid']} positive, {n['non_covid']} negative" for part, n in p["counts"].items())
     left_out = "; ".join(f"{n} {reason}" for reason, n in p["left_out"].items()) or "none"
@@ -234,7 +225,9 @@ def _answers(record: Record, check: CheckReport | None) -> Mapping[str, str]:
     measure = "accuracy" if c.recipe == "deepcovid" else "loss"
     weight = "no class weight" if c.beta is None else f"positive class weighted by {beta_text(c.beta)} in the loss"
     areas = ("sensitivity", "specificity", "auroc")
-    answers = {
+    table = check.table.query("verdict != 'OK'")
+    warned = "; ".join(table["check"] + " " + table["images"].astype(str))
+    return {
         "sources": f"{c.edition}, digest {str(record.inputs['data'])[:12]}; add centres and dates",
         "preprocessing": f"one grey channel, min-max scaling of each image, {c.image_size} x {c.image_size} pixels, preparation {c.preparation}",
         "subset": f"training set {'whole' if c.train_limit is None else f'at most {c.train_limit} images'}; left out: {left_out}",
@@ -258,10 +251,5 @@ def _answers(record: Record, check: CheckReport | None) -> Mapping[str, str]:
         "imbalance": f"{weight}; no recalibration afterwards",
         "code": f"cxrlib {p['versions'].get('cxrlib', '')}, revision {str(p['code_revision'])[:12]}; say where it can be had",
         "counts": counts,
+        "preparation": warned or "every check passed",
     }  # fmt: skip
-    if check is None:
-        return answers
-    table = check.table.query("verdict != 'OK'")
-    return answers | {
-        "preparation": "; ".join(table["check"] + " " + table["images"].astype(str)) or "every check passed"
-    }

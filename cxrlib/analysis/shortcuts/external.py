@@ -30,8 +30,7 @@ def external_tests(
 def pools(sample: Samples, both: list[str]) -> dict[str, Rows]:
     """The sets to train on, by name, bool [N] each: children never, always both classes. both: origins with both classes.
 
-    Each origin with both classes alone, COVID-19 of the one-class origins against the negatives of each other
-    one-class origin (there the label is the origin), and everything together.
+    Each of these alone, COVID-19 of the one-class origins against each one-class origin of negatives, and all together.
     """
     origin, adult, covid = sample.table["origin"], adults(sample.table), sample.labels == 1
     found = {name: adult & (origin == name).to_numpy() for name in both}
@@ -46,10 +45,9 @@ def pools(sample: Samples, both: list[str]) -> dict[str, Rows]:
 def external_table(sample: Samples, features: probes.Floats, seed: int = 0) -> pd.DataFrame:
     """Every pool against every origin: train, test, kind, covid, non_covid, and `VALUES` with `_low` and `_high`.
 
-    features: [N, D]. Test images of the pool itself are predicted out of fold ("internal"); for the others the model is
-    fitted to the pool without any component of the test set ("external"; "partly internal" where the test set lies in the
-    pool together with other origins: out of fold too). Areas and bACC are NaN for a test set of one class; their intervals
-    are bootstrapped by component, the rates' exact. Combinations that leave a class without images are left out.
+    features: [N, D]. Test images in the pool are predicted out of fold ("internal"; "partly internal" where the pool has other
+    origins too); for the others the model is fitted to the pool without any component of the test set ("external"). Areas
+    and bACC are NaN for a test set of one class. Combinations that leave a class without images are left out.
     """
     rows, origin, groups = [], sample.table["origin"].to_numpy(str), sample.table["component"].to_numpy()
     counts = patients(sample.table)
@@ -77,9 +75,3 @@ def external_table(sample: Samples, features: probes.Floats, seed: int = 0) -> p
     if table.empty:
         raise DataError("no set of images at hand has both classes: the external test needs COVID-19 and other images.")
     return table.astype({name: float for name in table if name.startswith(VALUES)})
-
-
-def inside_and_outside(table: pd.DataFrame) -> tuple[float, float]:
-    """Mean AUROC of the internal and of the external tests with both classes; NaN where there are none."""
-    inside, outside = (table.loc[table["kind"] == kind, "auroc"].mean() for kind in ("internal", "external"))
-    return float(inside), float(outside)

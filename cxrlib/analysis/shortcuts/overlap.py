@@ -16,8 +16,7 @@ JUDGED = ("sensitivity", "auroc")
 def between(images: pd.DataFrame) -> pd.DataFrame:
     """What each two sources share: patients, files (SHA-256), pictures (column `repeat`) and components.
 
-    A row a pair that shares anything: first, second, patients, exact, near, components, and `disagreeing`, the shared
-    pictures that the two label differently.
+    A row a pair that shares anything; `disagreeing`: the shared pictures that the two label differently.
     """
     kinds = {"patients": "patient_id", "exact": "sha256", "near": "repeat", "components": "component"}
     rows = []
@@ -33,8 +32,7 @@ def between(images: pd.DataFrame) -> pd.DataFrame:
 def inside(images: pd.DataFrame) -> pd.DataFrame:
     """Repeats inside each source: images, patients, images that repeat an earlier file, or picture, of it.
 
-    Where the publisher gives no patient, `patients` counts the patients given. `joined`: pictures that the publisher
-    gives to more than one patient.
+    `patients` counts those that the publisher states. `joined`: pictures stated to be of more than one patient.
     """
     stated = images[["source", "repeat", "patient_id"]].dropna().drop_duplicates()
     grouped = images.groupby("source")

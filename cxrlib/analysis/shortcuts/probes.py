@@ -49,8 +49,7 @@ Masks = npt.NDArray[np.bool_]
 def cover(pixels: Pixels, region: str, lungs: Masks | None = None) -> Pixels:
     """`pixels`, uint8 [N, S, S], with all black that `region` (of `REGIONS`) does not show.
 
-    "border only" shows the outer eighth on each side; "centre blacked out" hides the central half of the side. `lungs`, bool
-    [N, S, S], is needed for the regions that name them: DataError without.
+    "border only" shows the outer eighth on each side, "centre blacked out" all but the central half; `lungs`: bool [N, S, S].
     """
     if region == "whole image":
         return pixels
@@ -205,8 +204,7 @@ def mean_over_classes(
 ) -> tuple[float, float, float]:
     """Mean over classes of the mean value in each, with a 95 % percentile interval: (mean, low, high); NaN without values.
 
-    Components (`groups`) are drawn with replacement within each class, 500 times; for `values` that say whether a prediction
-    is right the mean is the balanced accuracy. All are [N].
+    Components (`groups`) are drawn with replacement within each class, 500 times. All are [N].
     """
     x, class_, group = np.asarray(values, np.float64), np.asarray(classes), np.asarray(groups)
     generator, drawn, plain = np.random.default_rng(seed), [], []

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from cxrlib.errors import DataError
-from cxrlib.images import decoding, store
+from cxrlib.images import store
 from cxrlib.images.decoding import QuarantineError, decode, preprocess, read_raw
 from cxrlib.images.store import open_store
 from cxrlib.paths import cache_root
@@ -188,7 +188,7 @@ def test_generated_images_are_rendered_and_scaled(images: pd.DataFrame, monkeypa
             frame[k, : size // 2] = int(path.split(":")[1]) * 10  # phantom:0 is constant
         return frame
 
-    monkeypatch.setattr(decoding, "render", render)
+    monkeypatch.setattr("cxrlib.images.store.render", render)
     made = pd.DataFrame({"image_id": [f"phantom/{k}" for k in range(3)], "path": [f"phantom:{k}" for k in range(3)]})
     both = pd.concat([made.assign(sha256="0" * 64, collection="phantom"), images])
     opened = open_store(both, SIZE)

@@ -31,8 +31,7 @@ from cxrlib.records.analyses import recorded_analysis
 
 Maps = npt.NDArray[np.float32]
 Explain = Callable[[nn.Module, npt.NDArray[np.uint8]], Maps]
-AGREEMENT = 0.5
-"""Largest median rank correlation between a map and that of wholly random weights at which a method passes the check."""
+AGREEMENT = 0.5  # largest median rank correlation with maps of wholly random weights at which a method passes
 PER_CLASS, CHECKED = 100, 24
 
 

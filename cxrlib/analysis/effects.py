@@ -30,8 +30,7 @@ CONTRASTS = {
 }
 """A field of a run's config at two values: what the first changes against the second."""
 PLAIN = dict(cohort="combined", protocol="clean", beta=None, loss="wce", recipe="paper", preparation="minmax")
-TRUNK_STRIDE = {"resnet50": 32, "squeezenet": 16, "vgg19": 32, "acnn": 1}
-"""Pixels a position of the trunk's map spans, along a side."""
+TRUNK_STRIDE = {"resnet50": 32, "squeezenet": 16, "vgg19": 32, "acnn": 1}  # pixels a side of a position of its map
 
 
 def pairs_by_contrast(records: Sequence[Record]) -> dict[str, Pairs]:

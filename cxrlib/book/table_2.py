@@ -23,8 +23,7 @@ SHOWN = {
     "auprc": (None, "AUPRC"),
 }
 """By metric: the column of the paper's figure that stands beside it, and its title."""
-BRIEF = ("bacc", "auroc", "within_source", "source_among_negatives")
-"""The columns of the short form, on the index page."""
+BRIEF = ("bacc", "auroc", "within_source", "source_among_negatives")  # the short form, on the index page
 
 
 def show_table_2(

@@ -7,8 +7,7 @@ from cxrlib.data import check as checking
 from cxrlib.data.readers import read_data
 from cxrlib.errors import ParameterError
 
-STATUS = {"OK": 0, "warning": 3, "error": 1}
-"""Exit status by the worst verdict; 2 is an error that the user must mend."""
+STATUS = {"OK": 0, "warning": 3, "error": 1}  # exit status by the worst verdict; 2: an error that the user must mend
 
 
 def check(data: str, positive: str | None, as_json: bool) -> int:

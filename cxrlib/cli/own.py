@@ -17,8 +17,7 @@ from cxrlib.paths import project_root
 from cxrlib.storage import atomic_path
 
 CHAPTER = "11_your_own"
-BOOK_ONLY = "book-only"
-"""Tag of the cells that explain the chapter and are left out of a report."""
+BOOK_ONLY = "book-only"  # tag of the cells that explain the chapter and are left out of a report
 
 
 def own(data: str, report: Path, positive: str | None, parameters: list[str]) -> int:

@@ -25,10 +25,8 @@ from cxrlib.records.record import Record, read_records
 from cxrlib.training.precision import best_device
 from cxrlib.training.runs import run
 
-SAMPLE = 12
-"""Records whose bootstrap intervals are computed again, spread evenly over all."""
-LOGITS = 1e-6
-"""How far a logit of a run that is trained again may lie off on the same machine with the same versions."""
+SAMPLE = 12  # records whose bootstrap intervals are computed again, spread evenly over all
+LOGITS = 1e-6  # how far a logit may lie off that is trained again on the same machine with the same versions
 
 Line = tuple[str, str, str, str | None]  # what, name, tolerance, difference ('': none; None: not compared)
 

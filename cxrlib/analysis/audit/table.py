@@ -10,9 +10,7 @@ from cxrlib.analysis.audit.lattice import QUANTITIES, Figure, Row
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper import tables as paper
 
-EXAMPLE = Path(__file__).parent / "example.csv"
-"""A small invented table with one wrong digit, to try the audit on."""
-
+EXAMPLE = Path(__file__).parent / "example.csv"  # a small invented table with one wrong digit, to try the audit on
 Cells = Sequence[Mapping[str, str]]
 GAIN, POSITIVES, NEGATIVES, UNCHECKED, LABEL = "gain", "positives", "negatives", "unchecked", "label"
 """Columns that are no quantity of one matrix: a gain over another row, the row's test sizes, and all else."""

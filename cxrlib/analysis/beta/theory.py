@@ -23,10 +23,8 @@ from cxrlib.losses.weighted import weighted_cross_entropy
 
 Labels = npt.NDArray[np.int64]
 BETAS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
-TOLERANCE = 1e-10
-"""How far the pointwise minimiser of Eq. (4), found numerically, may lie from the formula, in log-odds."""
-FIT_TOLERANCE = 1e-5
-"""The same for a logistic model fitted to a whole population by quadrature."""
+TOLERANCE = 1e-10  # how far the numerical pointwise minimiser of Eq. (4) may lie from the formula, in log-odds
+FIT_TOLERANCE = 1e-5  # the same for a logistic model fitted to a whole population by quadrature
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,10 @@ from cxrlib.training.runs import as_record, initial_trunk, keep
 from cxrlib.training.segmentation import preparation
 from cxrlib.training.train import train
 
-FIXED = ("edition", "cohort", "licences")
-"""Parameters of a run that say which of the study's images it uses, and so have no meaning here."""
+FIXED = ("edition", "cohort", "licences")  # parameters of a run that choose images of the study: none here
 MARKER = "cxrlib-report.json"
 """The file that says that a folder is a report, and lists its files; no other folder is ever replaced."""
-FOR_YOU = "for you to fill"
+FOR_YOU = "for you to fill"  # an answer of a checklist that only a person can give
 
 
 @dataclass(frozen=True)

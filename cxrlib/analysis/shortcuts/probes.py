@@ -35,8 +35,7 @@ FEWEST = 8  # components that an origin needs to take part
 MASKED = 120  # most images of an origin and class among those with a lung mask
 SIZE, PER_ORIGIN = 96, 60
 COHORT = "COVIDX-Ray-5K + COVID-ChestXray"  # the cohort of the paper's best rows, as Table I names it
-BORDER = 1 / 8
-"""Width of the frame that counts as border, as a share of the side."""
+BORDER = 1 / 8  # width of the frame that counts as border, as a share of the side
 REGIONS = ("whole image", "border only", "centre blacked out", "lungs only", "lungs hidden")
 CONFOUNDING, PHANTOM_SIZE = (0.0, 0.25, 0.5, 0.75, 1.0), 64
 PANELS = ("COVID-19, all adults", "COVID-19, images with lung masks", "origin of a negative")

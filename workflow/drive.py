@@ -16,7 +16,6 @@ from cxrlib.cli.options import add_selection
 from cxrlib.errors import ParameterError, RecordError
 from cxrlib.paths import cache_root
 from cxrlib.storage import lock
-from workflow.plan import work, write_plan
 
 HERE = Path(__file__).resolve().parent
 
@@ -96,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _act(arguments: argparse.Namespace) -> int:
+    from workflow.plan import work, write_plan  # loads torch, which takes seconds: not for --help or a wrong option
+
     if arguments.action == "make":
         plan, profile = plan_path(), arguments.workflow
         profile_folder(profile)  # a wrong name is said before the plan is made

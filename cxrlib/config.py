@@ -49,11 +49,7 @@ after which nothing moves any more."""
 
 def _boolean(value: Any) -> Any:
     """papermill passes `-p rerun true` as a text."""
-    return (
-        {"true": True, "True": True, "false": False, "False": False}.get(value, value)
-        if isinstance(value, str)
-        else value
-    )
+    return {"true": True, "True": True, "false": False, "False": False}.get(str(value), value)
 
 
 Switch = Annotated[bool, BeforeValidator(_boolean)]
@@ -220,37 +216,30 @@ def notebook_parameters(model: type[Checked], namespace: Mapping[str, Any]) -> C
 
     papermill only warns about an unknown parameter, so the notebooks check their own.
     """
-    skip = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
     values = {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_")
-        and name not in ("In", "Out")
-        and not isinstance(value, skip)
-        and not callable(value)
+        if not (name.startswith("_") or name in ("In", "Out") or isinstance(value, types.ModuleType) or callable(value))
     }
     return checked(model, values)
 
 
+def _kinds(field: FieldInfo) -> tuple[list[Any], bool]:
+    """The types or literal values that a field takes, and whether None is allowed beside them."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return [kind for kind in kinds if kind is not type(None)], type(None) in kinds
+
+
 def allowed(field: FieldInfo) -> str:
     """What a parameter may be, in words: 'a number above 0 and of at most 1000000, or None'."""
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    optional = type(None) in get_args(field.annotation)
-    if not all(isinstance(kind, type) for kind in kinds):
-        text = "one of " + ", ".join(map(str, kinds))
-    else:
+    kinds, optional = _kinds(field)
+    if all(isinstance(kind, type) for kind in kinds):
         text = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}[kinds[0]]
-        bounds = []
-        for bound in field.metadata:
-            for key, words in (("gt", "above"), ("ge", "of at least"), ("le", "of at most")):
-                if hasattr(bound, key):
-                    value = getattr(bound, key)
-                    bounds.append(
-                        f"{words} {int(value) if value == int(value) else value:g}"
-                        if value < 1e6
-                        else f"{words} {value:.0f}"
-                    )
-        text += "".join(f" {' and '.join(bounds)}" if bounds else "")
+        words = {"gt": "above", "ge": "of at least", "le": "of at most"}
+        limits = [(key, getattr(limit, key)) for limit in field.metadata for key in words if hasattr(limit, key)]
+        text += " " * bool(limits) + " and ".join(f"{words[key]} {value:.15g}" for key, value in limits)
+    else:
+        text = "one of " + ", ".join(map(str, kinds))
     return text + (", or None" if optional else "")
 
 
@@ -268,9 +257,8 @@ def declarations(model: type[Parameters]) -> list[Declaration]:
     """The parameters of a model in the order in which they are declared."""
     found = []
     for name, field in model.model_fields.items():
-        kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+        kinds, optional = _kinds(field)
         kind = kinds[0].__name__ if isinstance(kinds[0], type) else "str"
-        optional = type(None) in get_args(field.annotation)
         annotation = f"Optional[{kind}]" if optional else kind
         found.append(Declaration(name, annotation, field.default, allowed(field), str(field.description)))
     return found

@@ -3,7 +3,7 @@
 `CXR_DATA` and `CXR_WEIGHTS` must be set; predictions go to `results/submissions/<name>/predictions.csv`.
 """
 
-from cxrlib.analysis.benchmark.splits import split_table
+from cxrlib.analysis.benchmark.score import split_table
 from cxrlib.analysis.benchmark.submissions import coarse_features, probabilities
 from cxrlib.analysis.shortcuts.probes import frozen_network, network_features
 from cxrlib.data.editions import load_edition

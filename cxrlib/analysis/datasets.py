@@ -14,9 +14,8 @@ from cxrlib.analysis.sentences import percent
 from cxrlib.data import manifests
 from cxrlib.data.cohorts import COHORTS, FRONTAL_VIEWS, LATERAL_VIEWS, CohortSplit, build_cohort, disputed
 from cxrlib.data.editions import COLLECTIONS, Edition
-from cxrlib.data.readers.base import CATALOGUE, locate, views
-from cxrlib.data.readers.covid_chestxray import released_filter
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import CATALOGUE, LABELS, locate, views
+from cxrlib.data.readers.original import released_filter
 from cxrlib.images.hashing import BITS, distance_blocks, pack, perceptual_hashes
 from cxrlib.images.store import open_store
 from cxrlib.paper import tables as paper

@@ -1,18 +1,20 @@
-"""What one choice changes: matched pairs of runs beside what training the same run again changes; what lets a gradient through.
+"""What one choice changes: matched pairs of runs beside what training again changes, and beside the paper's claims.
 
 Rows of one study share test images and initial weights, so they are no sample: their pairs are described, not tested.
 """
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
-from cxrlib.analysis.pairs import Pairs, difference_table, matched_pairs, repeated, value
+from cxrlib.analysis.pairs import Pairs, difference_table, match, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, listed, signed
 from cxrlib.names import name
+from cxrlib.paper.tables import TABLE_2
 from cxrlib.paths import results_to_read
 from cxrlib.records.record import Record, select
 
@@ -69,16 +71,12 @@ def retraining_noise(records: Iterable[Record]) -> pd.DataFrame:
     Columns: model, protocol, metric, pairs, `sd` of the figure over seeds (root mean square difference over the root of 2)
     and `band`, the 95th percentile of the absolute difference of two such runs.
     """
-    grouped = difference_table(repeated(records)).groupby(["model", "protocol", "metric"], sort=False)
-    return (
-        grouped["difference"]
-        .agg(
-            pairs="size",
-            sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
-            band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
-        )
-        .reset_index()
-    )
+    grouped = difference_table(repeated(records)).groupby(["model", "protocol", "metric"], sort=False)["difference"]
+    return grouped.agg(
+        pairs="size",
+        sd=lambda d: float(np.sqrt(np.nanmean(np.square(d)) / 2)),
+        band=lambda d: float(np.nanpercentile(np.abs(d), 95)),
+    ).reset_index()
 
 
 def noise_sentence(noise: pd.DataFrame, protocol: str = "clean") -> str:
@@ -132,8 +130,8 @@ def pilot_table(records: Sequence[Record]) -> pd.DataFrame:
 def pretraining_table(profile: str) -> pd.DataFrame:
     """The chest X-ray pretrainings of a profile, healthy against diseased, a row a trunk that runs started from.
 
-    Columns: network, start, pixels, images trained on, epochs run, epoch kept, AUROC on its validation images with its 95 %
-    interval, trunk (first 12 hexadecimal digits of the SHA-256 of its file).
+    Columns: network, start, pixels, images trained on, epochs run, epoch kept (from 0), AUROC on the validation images, trunk
+    (first 12 hexadecimal digits of the SHA-256 of its file).
     """
     files = sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
     rows = [
@@ -145,8 +143,6 @@ def pretraining_table(profile: str) -> pd.DataFrame:
             "epochs": stored["provenance"]["epochs_run"],
             "epoch kept": stored["provenance"]["epoch_kept"],
             "AUROC": stored["valid"]["auroc"],
-            "AUROC low": stored["valid"]["auroc_low"],
-            "AUROC high": stored["valid"]["auroc_high"],
             "trunk": stored["trunk_sha256"][:12],
         }
         for stored in (json.loads(file.read_text()) for file in files)
@@ -175,3 +171,99 @@ def head_sentence(records: Sequence[Record]) -> str:
     if dead:
         parts.append(f"Under the released head nothing at all is learned by {listed(list(dict.fromkeys(dead)))}.")
     return " ".join(parts) or "No pair of runs differs in the head alone."
+
+
+ROW = ("cohort", "model", "pretraining", "beta")  # what identifies a row of Table II
+AS_PRINTED = "as printed"  # the origin of the paper's own figures, beside the protocols of our records
+
+
+class Claim(NamedTuple):
+    """One claim of the paper: `treated` against `control` in `field`, and the sign it gives `metric`."""
+
+    name: str
+    statement: str  # in our words
+    section: str  # of the paper
+    field: str
+    treated: Any
+    control: Any
+    metric: str
+    sign: int  # +1: the claim says treated is higher; -1: lower; 0: about the same
+    where: dict[str, Any]  # what holds of both
+
+
+CLAIMS = (
+    Claim("beta_combined", "On the combined cohort a weight of 0.75 improves every network.", "VI.D", "beta", 0.75, None, "bacc", 1, {"cohort": "combined"}),
+    Claim("beta_augmented", "On COVIDX-Ray-5K alone a weight of 0.75 makes the result worse.", "VI.D", "beta", 0.75, None, "bacc", -1, {"cohort": "augmented"}),
+    Claim("beta_specificity", "A weight below 1 removes false positives: specificity rises.", "V, VI.D", "beta", 0.75, None, "specificity", 1, {}),
+    Claim("beta_sensitivity", "A weight below 1 costs missed cases: sensitivity falls.", "V, VI.D", "beta", 0.75, None, "sensitivity", -1, {}),
+    Claim("cohort", "Adding COVID-ChestXray improves the result substantially.", "VI.D", "cohort", "combined", "augmented", "bacc", 1, {}),
+    Claim("pretraining", "ImageNet weights are the best start for ResNet-50.", "VI.D", "pretraining", "imagenet", "none", "bacc", 1, {"model": "resnet50"}),
+    Claim("acnn", "ACNN comes close to ResNet-50 with a third of its parameters.", "VI.D", "model", "acnn", "resnet50", "bacc", 0, {}),
+)  # fmt: skip
+
+
+def claim_differences(records: Sequence[Record]) -> pd.DataFrame:
+    """Every paired difference behind every claim, the paper's and ours: claim, metric, origin, model, difference.
+
+    `origin`: the protocol of our pair, or AS_PRINTED. Pairs in which a network learned nothing are left out.
+    """
+    rows = []
+    for claim in CLAIMS:
+        printed = [row for row in TABLE_2 if _holds(row, claim)]
+        for one, other in match(printed, ROW, claim.field, claim.treated, claim.control):
+            change = getattr(one, claim.metric) - getattr(other, claim.metric)
+            rows.append((claim.name, claim.metric, AS_PRINTED, one.model, change))
+        ours = _pairs(records, claim)
+        for (record, _), change in zip(ours.pairs, ours.differences(claim.metric), strict=True):
+            rows.append((claim.name, claim.metric, record.config.protocol, record.config.model, change))
+    return pd.DataFrame(rows, columns=["claim", "metric", "origin", "model", "difference"])
+
+
+def claims_table(records: Sequence[Record], found: pd.DataFrame) -> pd.DataFrame:
+    """Every claim beside what the paper's own table and our records say of it; `found`: from `claim_differences`."""
+    rows = []
+    for claim in CLAIMS:
+        mine, lost = found[found["claim"] == claim.name], _pairs(records, claim).degenerate
+        paper, ours = (mine.loc[(mine["origin"] == AS_PRINTED) == printed, "difference"] for printed in (True, False))
+        left_out = f" {count(lost, 'pair')} left out: a network learned nothing." if lost else ""
+        says = (verdict(paper.to_numpy(), claim.sign), verdict(ours.to_numpy(), claim.sign) + left_out)
+        rows.append((claim.statement, claim.section, claim.metric, *says))
+    return pd.DataFrame(rows, columns=["claim", "section", "metric", "paper's Table II", "our records"])
+
+
+def verdict(difference: np.ndarray, sign: int) -> str:
+    """What paired differences [N] say of a claim that gives them a sign (0: about the same), in one sentence."""
+    n = len(difference)
+    if not n:
+        return "No matched pair has been run."
+    mean = f"mean difference {signed(difference.mean(), 4)}, from {signed(difference.min(), 4)} to {signed(difference.max(), 4)}"
+    if sign == 0:
+        return f"{count(n, 'matched pair')}: {mean}."
+    agree, ties = int((difference * sign > 0).sum()), int((difference == 0).sum())
+    return f"{agree} of {count(n, 'matched pair')} agree{f', {ties} tied' if ties else ''}; {mean}."
+
+
+def _holds(item: Any, claim: Claim) -> bool:
+    return all(getattr(item, name) == value for name, value in claim.where.items())
+
+
+def _pairs(records: Sequence[Record], claim: Claim) -> Pairs:
+    return matched_pairs(select(records, **claim.where), claim.field, claim.treated, claim.control)
+
+
+def claims_answer(found: pd.DataFrame) -> str:
+    """The chapter's answer in two sentences: how often our pairs have the sign that the paper claims, and on which claims."""
+    ours = found[found["origin"] != AS_PRINTED]
+    parts, least = [], 0
+    for claim in CLAIMS:
+        d = ours.loc[ours["claim"] == claim.name, "difference"]
+        if len(d) and claim.sign:
+            agree = int((d * claim.sign > 0).sum())
+            parts.append(f"{agree} of {len(d)} pairs for '{claim.statement.rstrip('.')}'")
+            least += agree <= len(d) / 2
+    if not parts:
+        return "No claim could be compared: no matched pair has been run."
+    return (
+        f"Of the paper's claims with a sign that were compared, {count(least, 'claim')} of {len(parts)} hold in no more than half of "
+        f"the matched pairs recorded here. The claimed sign is found in {listed(parts)}."
+    )

@@ -84,11 +84,10 @@ def cross_fitted(table: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
             shown, logits = first[chosen], wide.to_numpy()[chosen]
             for what in measures:
                 found = measure(shown, logits, what)
-                each = [measure(shown, column, what, draws=1)["value"] for column in logits.T]
-                spread = (
-                    {"least": min(each), "most": max(each), "seeds": len(each)} if found["value"] is not None else {}
-                )
-                rows.append({"design": design, "measure": what, **found, **spread, "sources": title})
+                if found["value"] is not None:
+                    each = [measure(shown, column, what, draws=1)["value"] for column in logits.T]
+                    found |= {"least": min(each), "most": max(each), "seeds": len(each)}
+                rows.append({**found, "design": design, "measure": what, "sources": title})
     order = ["design", "sources", "measure", "value", "low", "high", "least", "most", "positives", "negatives", "seeds"]
     return pd.DataFrame(rows)[order].rename(columns={"low": "value_low", "high": "value_high"})
 

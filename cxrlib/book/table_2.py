@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from IPython.display import HTML, display
 
-from cxrlib.analysis.single_run import provenance_table
+from cxrlib.analysis.experiments import provenance_table
 from cxrlib.book.show import folded, framed, show_html
 from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record
@@ -28,7 +28,7 @@ BRIEF = ("bacc", "auroc", "within_source", "source_among_negatives")
 
 
 def page_table(table: pd.DataFrame, metrics: Sequence[str] = tuple(SHOWN)) -> pd.DataFrame:
-    """`analysis.table_2.table_2` as text, a row a cell: each figure with its 95 % interval, the paper's figure beside it.
+    """`analysis.experiments.table_2` as text, a row a cell: each figure with its 95 % interval, the paper's figure beside it.
 
     With several seeds the standard deviation over them follows the mean. A cell that was not run, or whose network learned
     nothing, says so.

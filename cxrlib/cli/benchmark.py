@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxrlib.analysis.benchmark import score as scoring
 from cxrlib.analysis.benchmark.predict import list_images, load_model, predict_images
-from cxrlib.analysis.benchmark.splits import split_table, write_images
+from cxrlib.analysis.benchmark.score import split_table, write_images
 from cxrlib.data.editions import load_edition
 from cxrlib.errors import ParameterError
 from cxrlib.records.record import read_records

@@ -4,7 +4,7 @@ from cxrlib import __version__
 from cxrlib.config import MODELS
 from cxrlib.data.editions import COLLECTIONS, find_edition
 from cxrlib.data.readers.base import CATALOGUE, locate
-from cxrlib.networks.weights import imagenet_at_hand
+from cxrlib.networks.weights import imagenet_file
 from cxrlib.paths import cache_root, data_root, results_root, weights_root
 from cxrlib.records.provenance import code_revision, machine, versions
 from cxrlib.training.precision import best_device, hardware_precision
@@ -24,7 +24,7 @@ def info() -> int:
         },
         "collections": {name: str(locate(name) or "missing: make data says how to get it") for name in CATALOGUE},
         "editions": {name: _edition(name) + (" <- auto" if name == auto else "") for name in COLLECTIONS},
-        "ImageNet weights": {name: "there" if imagenet_at_hand(name) else "none" for name in MODELS},
+        "ImageNet weights": {name: "there" if imagenet_file(name) else "none" for name in MODELS},
         "machine": {"device": machine(device), "arithmetic": hardware_precision(device)},
         "versions": versions() | {"cxrlib": f"{__version__} ({code_revision()[:12]})"},
     }
@@ -36,12 +36,3 @@ def info() -> int:
 def _edition(name: str) -> str:
     lacking = [part for part in COLLECTIONS[name] if part != "phantom" and locate(part) is None]
     return f"lacks {', '.join(lacking)}" if lacking else "complete"
-
-
-def _cache_mebibytes() -> int:
-    files = cache_root().rglob("*") if cache_root().is_dir() else ()
-    return sum(file.stat().st_size for file in files if file.is_file()) // 2**20
-
-
-def _runs() -> int:
-    return sum(1 for _ in (results_root() / "runs").glob("*/record.json"))

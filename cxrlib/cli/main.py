@@ -19,7 +19,7 @@ COMMANDS = {
     "splits": ("cxrlib.cli.benchmark:splits", "the benchmark's training, validation and test images as a table"),
     "predict": ("cxrlib.cli.benchmark:predict", "predict a folder of images with a trained network"),
     "score": ("cxrlib.cli.benchmark:score", "score predictions against a split, beside the recorded networks"),
-    "audit": ("cxrlib.cli.audit:audit", "what in a printed table of results cannot be true"),
+    "audit": ("cxrlib.cli.check:audit", "what in a printed table of results cannot be true"),
 }
 """By name the function that takes a command's options, see `options`, and returns its exit status; its line of help."""
 

@@ -17,8 +17,7 @@ from cxrlib.data.division import published_split
 from cxrlib.data.editions import link
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
-from cxrlib.data.readers.base import MISSING, NOT_NAMED, REPEATED, Collection
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import LABELS, MISSING, NOT_NAMED, REPEATED, Collection
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
 
@@ -34,9 +33,8 @@ LAYOUT_WORDS = {"non", "images"}.union(*own.LABELS.values(), *own.SPLITS.values(
 class Facts:
     """What the checks look at.
 
-    `images`: the readable rows of the image table with `sha256`, `width`, `height` (as published, else as decoded),
-    `component`, `repeat` (with changed copies) and `part` (published split, null if none). `changed`: pairs of image
-    ids (first, second) of which one is a changed copy of the other, and the `transform`.
+    `images`: the readable rows with `sha256`, `width`, `height`, `component`, `repeat` (with changed copies) and `part`
+    (published split, null if none). `changed`: pairs of image ids (first, second), one a copy by `transform`.
     """
 
     collection: Collection

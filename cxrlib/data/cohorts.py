@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.data.editions import Edition
-from cxrlib.data.readers.base import first_reason
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import LABELS, first_reason
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper.tables import TABLE_1
 from cxrlib.protocols import Protocol
@@ -68,22 +67,21 @@ def build_cohort(edition: Edition, cohort: str, protocol: Protocol, seed: int) -
     if cohort not in COHORTS:
         raise ParameterError(f"unknown cohort '{cohort}': choose one of {', '.join(COHORTS)}.")
     drawn = draw(edition, seed)
-    rows = {"covidx_ray_5k": drawn.train, "pretraining": drawn.pretraining}
+    rows, test = {"covidx_ray_5k": drawn["training"], "pretraining": drawn["pretraining"]}, drawn["test"]
     if "covid_chestxray" in COHORTS[cohort].parts:
         rows["covid_chestxray"] = _chestxray_rows(edition)
     train = pd.concat([rows[part].assign(part=part) for part in COHORTS[cohort].parts], ignore_index=True)
-    reasons = _reasons(train, drawn.test, protocol)
+    reasons = _reasons(train, test, protocol)
     removed = train.loc[reasons.notna(), ["image_id", "part"]].assign(reason=reasons[reasons.notna()])
     train = train[reasons.isna()].reset_index(drop=True)
-    test = drawn.test.assign(overlap=drawn.test["component"].isin(train["component"]))
-    return CohortSplit(train, test, removed.reset_index(drop=True))
+    overlap = test["component"].isin(train["component"])
+    return CohortSplit(train, test.assign(overlap=overlap), removed.reset_index(drop=True))
 
 
 def _chestxray_rows(edition: Edition) -> pd.DataFrame:
-    """The rows of covid-chestxray-dataset that the released code's filter takes.
+    """The rows of covid-chestxray-dataset that the released code's filter takes, of any modality and view.
 
-    The table of 7 July 2020, folder `images`, finding COVID-19 or No Finding, of any modality and view: 512 and 17
-    images of which the open edition has 510 and 17.
+    Of 7 July 2020, COVID-19 or No Finding: 512 and 17 images of which the open edition has 510 and 17.
     """
     images, original = edition.images, edition.name == "original"
     taken = images["collection"] == "covid-chestxray-dataset" if original else yes(images, "in_july2020_metadata")
@@ -110,21 +108,14 @@ def _reasons(train: pd.DataFrame, test: pd.DataFrame, protocol: Protocol) -> pd.
     return reason
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Rows of COVIDX-Ray-5K's two parts and of pretraining, whose label says diseased ('covid') or healthy."""
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-    pretraining: pd.DataFrame
-
-
 @lru_cache(maxsize=16)
-def draw(edition: Edition, seed: int) -> Draw:
-    """The draw of a seed: the same test set for every cohort and protocol. DataError if a class is empty."""
+def draw(edition: Edition, seed: int) -> dict[str, pd.DataFrame]:
+    """What a seed draws, whatever the cohort and protocol: rows of COVIDX-Ray-5K's `training` and `test` part, and of
+    `pretraining`, whose label says diseased ('covid') or healthy. DataError if a class is empty.
+    """
     rng, original = np.random.default_rng(seed), edition.name == "original"
     drawn = _published(edition.images, rng) if original else _stand_in(edition, rng)
-    for part, rows in {"training": drawn.train, "test": drawn.test, "pretraining": drawn.pretraining}.items():
+    for part, rows in drawn.items():
         if empty := set(LABELS) - set(rows["label"]):
             what = f"the {part} set drawn from the {edition.name} edition has no image of class"
             raise DataError(f"{what} {' or '.join(sorted(empty))}: accept more licences or add data.")
@@ -134,11 +125,10 @@ def draw(edition: Edition, seed: int) -> Draw:
 def draw_disjoint(
     pool: pd.DataFrame, sizes: Mapping[str, int], owner: dict[int, str], rng: np.random.Generator, whole: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """For each part in turn, that many rows of `pool` whose components no other part owns.
+    """For each part in turn, that many rows of `pool` whose components no other part owns; fewer where it is exhausted.
 
-    `owner` (component -> part) is updated, so that later draws stay disjoint from this one. `whole` draws
-    component by component, else image by image. Within a part the rows of each `source` keep the pool's
-    share, as far as there are enough; fewer rows come back only where the pool is exhausted.
+    `owner` (component -> part) is updated, so that later draws stay disjoint. `whole` draws by component, else image by
+    image. Within a part the rows of each `source` keep the pool's share, as far as there are enough.
     """
     order = pool.sort_values("image_id").sample(frac=1, random_state=rng)
     if whole:
@@ -168,7 +158,7 @@ def _fit(sizes: Mapping[str, int], available: int) -> dict[str, int]:
     return {str(k): int(v) for k, v in apportion(min(int(wanted.sum()), available), wanted).items()}
 
 
-def _stand_in(edition: Edition, rng: np.random.Generator) -> Draw:
+def _stand_in(edition: Edition, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """The draw for an edition without COVIDX-Ray-5K; of phantoms the COVID-19 sizes shrink as the negatives'."""
     table = edition.images
     paper, diseased, well = SIZE["covidx_ray_5k"], SIZE["pretraining"].train_covid, SIZE["pretraining"].train_non_covid
@@ -188,10 +178,11 @@ def _stand_in(edition: Edition, rng: np.random.Generator) -> Draw:
     drawn_well = draw_disjoint(healthy, normal, owner, rng)
     adults = draw_disjoint(abnormal, {"pretraining": diseased}, owner, rng)["pretraining"]
     fill = draw_disjoint(children, {"pretraining": diseased - len(adults)}, owner, rng)["pretraining"]
-    train, test = (
-        pd.concat([covid[part], drawn_ill[part], drawn_well[part]], ignore_index=True) for part in ("train", "test")
-    )
-    return Draw(train, test, _as_diseased(pd.concat([adults, fill]), drawn_well["pretraining"]))
+    return {
+        "training": pd.concat([part["train"] for part in (covid, drawn_ill, drawn_well)], ignore_index=True),
+        "test": pd.concat([part["test"] for part in (covid, drawn_ill, drawn_well)], ignore_index=True),
+        "pretraining": _as_diseased(pd.concat([adults, fill]), drawn_well["pretraining"]),
+    }
 
 
 def _draw_covid(
@@ -217,7 +208,7 @@ def _draw_covid(
     return drawn
 
 
-def _published(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
+def _published(table: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """COVIDX-Ray-5K as published; pretraining drawn from CheXpert, disjoint from both parts."""
     covidx = table[(table["collection"] == "covidx_ray_5k") & table["label"].notna()]
     parts = {part: covidx[covidx["split"] == part].reset_index(drop=True) for part in ("train", "test")}
@@ -226,7 +217,7 @@ def _published(table: pd.DataFrame, rng: np.random.Generator) -> Draw:
     healthy, size = pool["healthy"].astype(bool), SIZE["pretraining"]
     diseased = draw_disjoint(pool[~healthy], {"pretraining": size.train_covid}, owner, rng)["pretraining"]
     well = draw_disjoint(pool[healthy], {"pretraining": size.train_non_covid}, owner, rng)["pretraining"]
-    return Draw(**parts, pretraining=_as_diseased(diseased, well))
+    return {"training": parts["train"], "test": parts["test"], "pretraining": _as_diseased(diseased, well)}
 
 
 def _as_diseased(diseased: pd.DataFrame, healthy: pd.DataFrame) -> pd.DataFrame:
@@ -237,8 +228,7 @@ def _as_diseased(diseased: pd.DataFrame, healthy: pd.DataFrame) -> pd.DataFrame:
 def candidates(table: pd.DataFrame) -> pd.DataFrame:
     """The frontal COVID-19 radiographs that COVIDX-Ray-5K was chosen from, those present, one a repeat.
 
-    The list itself states the diagnosis, also for images that the later table names otherwise and so
-    leaves without a label. One candidate is a lateral view, as the later table admits: it is left out.
+    The list states the diagnosis, also of images that the later table leaves without a label. One is lateral: left out.
     """
     rows = table[yes(table, "covidx_candidate") & (table["modality"] != "CT") & ~table["view"].isin(LATERAL_VIEWS)]
     return _one_a_repeat(rows.assign(label="covid"))

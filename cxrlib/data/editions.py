@@ -1,8 +1,7 @@
 """The three editions of the study: which collections each joins, what links its images, one digest of its content.
 
-Linked images must stay on one side of a split. A patient id alone does not do: the same radiograph lies in several
-collections under other names and other patients. The open edition can be read on every machine: without its images,
-the manifest that ships with the package yields the same rows with the same digest, `has_images` False.
+A patient id alone does not link: the same radiograph lies in several collections under other names and patients. The
+open edition can be read on every machine: without its images, from the package's manifest, with the same digest.
 """
 
 import os
@@ -46,8 +45,8 @@ _DERIVED = ["path", "phash", "component", "repeat"]  # columns that do not enter
 class Edition:
     """The images the study works on; treat the frames as read only.
 
-    `images`: `schema.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
-    columns `schema.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows,
+    `images`: `readers.base.IMAGE_TABLE`, index 0..N-1, with `component` and `repeat` (see `link`). `excluded`:
+    columns `readers.base.EXCLUSIONS`, what the readers and the accepted licences left out. `digest`: SHA-256 of the rows,
     the same wherever the data lie. `has_images`: whether the pixels are at hand, or can be generated.
     """
 
@@ -102,11 +101,9 @@ def find_edition() -> str:
 def load_edition(name: str = "auto", licences: str = "any") -> Edition:
     """The edition `name` ('auto': the first whose images are at hand), narrowed to the licences accepted.
 
-    'open' is read from the package's manifest where its images are missing; see `Edition.has_images`.
-    `licences` holds comma-separated parts of licence names, or 'any'. Upper and lower case are alike, and a
-    part must be whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Rows narrowed away appear
-    in `excluded`. Raises ParameterError for an unknown edition or a part that no licence has, DataError where
-    the data are missing.
+    'open' is read from the package's manifest where its images are missing. `licences`: 'any', or comma-separated parts
+    of licence names as whole words: 'CC BY' accepts 'CC BY 4.0' but not 'CC BY-NC-SA'. Raises ParameterError for an
+    unknown edition or a part that no licence has, DataError where the data are missing.
     """
     name = find_edition() if name == "auto" else name
     if name not in COLLECTIONS:
@@ -117,8 +114,7 @@ def load_edition(name: str = "auto", licences: str = "any") -> Edition:
 def recorded_edition() -> Edition:
     """The open edition that the committed records and analyses are of, on any machine.
 
-    It has images where those at hand are the packaged JPEGs. Originals as fetched have other pixels: a new run may use
-    them (`load_edition`), but what is recorded is not of them.
+    It has images where those at hand are the packaged JPEGs; originals as fetched have other pixels.
     """
     at_hand = load_edition("open")
     packaged = at_hand.images["sha256"].isin(manifests.cxr_open()["sha256"]).all()
@@ -189,9 +185,8 @@ def _not_needed_of_chexpert(images: pd.DataFrame) -> pd.DataFrame:
 def link(images: pd.DataFrame, alike: pd.DataFrame | None = None) -> pd.DataFrame:
     """`images` with the columns `component` (connected by `LINKS`) and `repeat` (by near-duplicates alone), int64.
 
-    A `repeat` is a component that patients do not join: the rows that show one picture. `alike`: pairs of image ids
-    (columns first, second) known to show one picture besides those whose hashes are near. A row that nothing links is
-    a component by itself; numbers follow the sorted `image_id`, whatever the order of the rows.
+    A `repeat` is the rows that show one picture. `alike`: pairs of image ids (first, second) known to show one picture
+    besides those whose hashes are near. Numbers follow the sorted `image_id`, whatever the order of the rows.
     """
     ordered = images.sort_values("image_id", kind="stable")
     place, hashes = pd.Index(ordered["image_id"]), perceptual_hashes(ordered)

@@ -1,7 +1,6 @@
 """Arrays with their table: what a network is trained on, validated on and tested on, and how a training set is divided.
 
-The order of the steps is the protocol's: augmentation before or after the validation split, the split by image or by
-patient. Pixels stay uint8.
+The protocol orders the steps: augmentation before or after the validation split, by image or by patient.
 """
 
 from collections.abc import Callable

@@ -108,8 +108,7 @@ def paired_tests(first: pd.DataFrame, second: pd.DataFrame, name: str, other: st
     """The paired tests of two runs' predictions on one test set, at the threshold 1/2: metric, pvalue, holm, sentence.
 
     Both frames hold image_id, label (1 = COVID), logit and probability; name, other: how sentences call them. McNemar
-    on the positives (sensitivity), the negatives (specificity) and all images (accuracy), DeLong on the logits (auroc).
-    Raises DataError unless both are of the same images with the same labels.
+    for the rates, DeLong on the logits for auroc. Raises DataError unless both are of the same images and labels.
     """
     one, two = (frame.set_index("image_id").sort_index() for frame in (first, second))
     if not (one.index.is_unique and one.index.equals(two.index) and (one["label"] == two["label"]).all()):

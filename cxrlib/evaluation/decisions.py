@@ -50,8 +50,7 @@ def log_loss(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
 def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     """The temperature T > 0 for which logits / T have the lowest cross-entropy; searched in [1e-3, 1e3].
 
-    The cross-entropy is convex in 1 / T. Where the sign of the logits separates the classes the best T is 0, and the
-    search ends at its bound.
+    The cross-entropy is convex in 1 / T; where logits separate the classes, the search ends at its bound.
     """
     z, end = np.asarray(logits, np.float64), float(np.log(1e3))
     found = minimize_scalar(
@@ -87,10 +86,9 @@ def normalised_cost(sensitivity: npt.ArrayLike, specificity: npt.ArrayLike, pc: 
 
 
 def cost_curve(roc: Roc) -> pd.DataFrame:
-    """Normalised expected cost over pc, on which an operating point is a straight line.
+    """Normalised expected cost over pc, on which an operating point is a straight line: pc, best, trivial.
 
-    Columns: pc, `best` (lower envelope over all points of the ROC, known only with the test labels) and `trivial` (the
-    better of predicting everybody or nobody positive).
+    `best` is the lower envelope of the ROC, `trivial` the better of predicting everybody or nobody positive.
     """
     pc = np.linspace(0, 1, 201)
     lines = normalised_cost(roc.sensitivity[:, None], roc.specificity[:, None], pc)

@@ -87,12 +87,11 @@ def bootstrap(
 ) -> dict[str, tuple[float, float, float]]:
     """Statistics with percentile intervals, by resampling whole patients with replacement: name -> (value, low, high).
 
-    labels: [N], 0 or 1; groups: [N], the patient (or connected component) of each image; scores: float [N], or [N, S]
-    of S training runs on the same images: a statistic is then their mean, and each draw of patients comes with a draw
-    of runs, so that the interval holds the noise of the test set and of training again. Patients with a positive image
-    and patients without are drawn separately, each as many as there are. NaN where a class is missing from the data or,
-    since a patient can have images of both, from a draw. A statistic at its bound in the sample (a sensitivity of 1) is
-    at it in every draw: the percentile interval then shows no uncertainty, where `clopper_pearson` does.
+    labels: [N], 0 or 1; groups: [N], the patient (or component) of each image; scores: float [N], or [N, S] of S runs
+    of training on the same images: a statistic is then their mean, and each draw of patients comes with a draw of runs.
+    Patients with a positive image and patients without are drawn separately. NaN where a class is missing from the data
+    or, since a patient can have images of both, from a draw. A statistic at its bound (a sensitivity of 1) is at it in
+    every draw: its percentile interval shows no uncertainty, where `clopper_pearson` does.
     """
     y = np.asarray(labels) == 1
     if y.all() or not y.any():

@@ -1,7 +1,6 @@
 """Section VI.C: what a classifier got right, from counts, each rate with its exact interval.
 
-COVID is the positive class. An image is predicted positive when its probability is strictly above the threshold, so at
-0.5 a tie is non-COVID, as argmax over the two softmax outputs has it.
+COVID is the positive class, predicted where the probability is strictly above the threshold: at 0.5 a tie is non-COVID.
 """
 
 from typing import Any
@@ -84,10 +83,9 @@ def summary(
 
 
 def gain(bacc: float, ppcr_printed: float) -> float:
-    """Table II's Gain as a fraction: ((bACC + PPCR) / 2) over the reference's, minus 1.
+    """Table II's Gain as a fraction, a relative change: ((bACC + PPCR) / 2) over that of its SqueezeNet row, minus 1.
 
-    `ppcr_printed` is what the paper's PPCR column holds, so pass the accuracy of a run to set it beside the paper.
-    The reference is Table II's SqueezeNet row. It is a relative change, not a difference in points.
+    `ppcr_printed` is what the paper's PPCR column holds: pass the accuracy of a run to set it beside the paper.
     """
     return (bacc + ppcr_printed) / (REFERENCE.bacc + REFERENCE.ppcr) - 1
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from cxrlib.data.cohorts import COHORTS
-from cxrlib.data.schema import LABELS
+from cxrlib.data.readers.base import LABELS
 from cxrlib.figures.style import CLASS_COLOURS, PALETTE, PAPER_COLOUR, WIDE
 from cxrlib.images.hashing import THRESHOLD
 from cxrlib.images.store import ImageStore

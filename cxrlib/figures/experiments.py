@@ -9,10 +9,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.analysis.claims import AS_PRINTED, CLAIMS
+from cxrlib.analysis.effects import AS_PRINTED, CLAIMS
+from cxrlib.analysis.experiments import confusion_table, curve_table, paper_row, row_name
 from cxrlib.analysis.pairs import METRICS
-from cxrlib.analysis.single_run import confusion_table, curve_table
-from cxrlib.analysis.table_2 import paper_row, row_name
 from cxrlib.figures.style import (
     MODEL_COLOURS,
     PALETTE,
@@ -60,7 +59,11 @@ def plot_curves(records: Sequence[Record]) -> Figure:
     single = len(records) == 1
     for record in records:
         c, points = record.config, curve_table(record)
-        style = {"color": PROTOCOL_COLOURS[c.protocol], "linestyle": ":" if c.beta is None and not single else "-"}
+        colour, dashes = (
+            PROTOCOL_COLOURS.get(c.protocol, PALETTE["blue"]),
+            ":" if c.beta is None and not single else "-",
+        )
+        style = {"color": colour, "linestyle": dashes}
         for axis, (title, drawn) in zip(axes, (("ROC", "default"), ("precision-recall", "steps-post")), strict=True):
             part = points[points["curve"] == title]
             axis.plot(part["x"], part["y"], drawstyle=drawn, label=f"{c.protocol}, β {beta_text(c.beta)}", **style)
@@ -82,7 +85,7 @@ def plot_curves(records: Sequence[Record]) -> Figure:
 def plot_table_2(table: pd.DataFrame) -> Figure:
     """Sensitivity, specificity, bACC and AUROC within source by row: points by protocol with intervals, crosses as printed.
 
-    `table` comes from `analysis.table_2.table_2`; rows without a sound run under any protocol are left out.
+    `table` comes from `analysis.experiments.table_2`; rows without a sound run under any protocol are left out.
     """
     sound = table[table["runs"] > table["degenerate"]]
     places, rows = pd.factorize(np.array([row_name(row) for row in sound.itertuples()], dtype=object))

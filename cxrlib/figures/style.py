@@ -38,7 +38,8 @@ def legend_below(figure: Figure) -> None:
         entries |= dict(zip(labels, handles, strict=True))
         if (legend := axis.get_legend()) is not None:
             legend.remove()
-    figure.legend(handles=list(entries.values()), labels=list(entries), loc="outside lower center", ncols=6, fontsize=9)
+    if entries:
+        figure.legend(handles=[*entries.values()], labels=[*entries], loc="outside lower center", ncols=6, fontsize=9)
 
 
 def by_weight(betas: pd.Series) -> dict[str, Any]:
@@ -81,9 +82,10 @@ def strip_panels(
     used = [text for text in colours if any((table[hue] == text).any() for table in panels.values())]
     for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
         shown = {"data": table.astype({"difference": float}), "x": "difference", "y": row, "order": rows, "ax": axis}
-        sns.swarmplot(**shown, hue=hue, hue_order=used, palette=colours, dodge=True, size=3.5, warn_thresh=1)
+        if len(table):
+            sns.swarmplot(**shown, hue=hue, hue_order=used, palette=colours, dodge=True, size=3.5, warn_thresh=1)
         axis.axvline(0, color="0.3", linewidth=1, zorder=1)
-        if bands is not None:
+        if bands is not None and len(table):
             sns.pointplot(**shown, errorbar=None, color="black", linestyle="", marker="|", markersize=18, zorder=5)
             axis.axvspan(-bands.get(title, 0), bands.get(title, 0), color="0.9", zorder=0)
         axis.set_title(title, fontsize=10)

@@ -30,10 +30,9 @@ _CHUNK_PIXELS = 2**19  # pixels of originals augmented at once: 8 images of 256 
 def augment(images: np.ndarray, rotation: str, seed: int) -> np.ndarray:
     """The 32 variants of each image: uint8 [N, H, W] -> uint8 [32 N, H, W]; variant k of image i at k N + i.
 
-    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear; where a rotation
-    reaches outside the image, its edge is repeated. Values stay floating-point until the last copy. The same seed gives
-    the same copies; with `rotation` "fixed" the seed plays no part. Raises DataError for another dtype or shape,
-    ParameterError for an unknown `rotation`.
+    Variant k is flipped if bit 0 of k is set, and rotated by `ANGLES[j]` if bit j + 1 is. Bilinear, the edge repeated;
+    values stay floating-point until the last copy. With `rotation` "fixed" the seed plays no part. Raises DataError for
+    another dtype or shape, ParameterError for an unknown `rotation`.
     """
     if images.dtype != np.uint8 or images.ndim != 3:
         raise DataError(f"augment takes uint8 images [N, H, W], not {images.dtype} {list(images.shape)}.")

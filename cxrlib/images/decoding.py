@@ -1,9 +1,7 @@
 """From a file's bytes to the paper's input: decode, one grey channel, min-max to [0, 1], resize, uint8.
 
-The order is that of the paper's released code: each image is scaled by its own minimum and maximum first, then resized
-with antialiasing to a square, its aspect squashed (section VI.A). A CT slice is known by its table, not by its pixels:
-no rule on the pixels tells the two apart safely (the preprocessing chapter measures one), and the `released` protocol
-needs CT slices.
+The order is the released code's: each image is scaled by its own minimum and maximum first, then resized with
+antialiasing to a square (section VI.A). A CT slice is known by its table: no rule on pixels tells the two apart safely.
 """
 
 import io
@@ -39,8 +37,7 @@ class QuarantineError(DataError):
 def read_raw(path: str, phantom_size: int = 256) -> np.ndarray:
     """The grey image [H, W] behind a path of the image table, before any preprocessing; see `decode`.
 
-    A generated image is rendered, uint8, at `phantom_size` pixels a side. Raises QuarantineError for a file that is
-    missing or cannot be decoded.
+    A generated image is rendered at `phantom_size` pixels a side. Raises QuarantineError for a file that cannot serve.
     """
     return render([path], phantom_size)[0] if path.startswith(PHANTOM) else decode(read_bytes(path))
 
@@ -58,9 +55,8 @@ def read_bytes(path: str) -> bytes:
 def decode(content: bytes) -> np.ndarray:
     """Grey image [H, W] in the file's own units, from a file's bytes.
 
-    Integer dtypes are kept (uint8, uint16, int32); DICOM and floating-point TIFF give float32. Colour is reduced by
-    BT.601 luma, alpha is composited on black, the EXIF orientation is applied. Raises QuarantineError for a file that
-    is empty, truncated, unreadable or has several frames.
+    Integer dtypes are kept; DICOM and floating-point TIFF give float32. Colour is reduced by BT.601 luma, alpha is
+    composited on black, the EXIF orientation is applied. Raises QuarantineError for a file that cannot serve.
     """
     if not content:
         raise QuarantineError("empty file")

@@ -74,9 +74,8 @@ def image_identity(images: pd.DataFrame) -> pd.Series:
 def perceptual_hashes(images: pd.DataFrame) -> pd.DataFrame:
     """The hash of every image that can be decoded: `image_id`, `hash` (32 bytes), in the order of `images`.
 
-    A hash that the table states (column `phash`, hexadecimal) is taken from there. Every other file is read once: one
-    Parquet table under `cache_root()/hashes` grows by what is new in it. Generated images and files that cannot be
-    decoded have no row: they repeat nothing.
+    A hash that the table states (column `phash`, hexadecimal) is taken from there; every other file is read once, into
+    a cache under `cache_root()/hashes`. Generated images and files that cannot be decoded have no row.
     """
     stated = images["phash"] if "phash" in images else pd.Series(None, index=images.index, dtype="str")
     hashes = stated.map(bytes.fromhex, na_action="ignore").astype(object)

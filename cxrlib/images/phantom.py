@@ -79,8 +79,7 @@ def parse_path(path: str) -> tuple[PhantomSpec, str, int, int]:
 def render(paths: Sequence[str], size: int) -> npt.NDArray[np.uint8]:
     """The phantoms that `paths` name, uint8 [N, size, size]; dense tissue is bright.
 
-    An image depends on its path and the size alone. Raises DataError for a path that names no phantom of
-    this generator, ParameterError for a size below 16.
+    Raises DataError for a path that names no phantom of this generator, ParameterError for a size below 16.
     """
     if size < 16:
         raise ParameterError(f"size = {size} is not allowed: a phantom needs at least 16 pixels a side.")
@@ -112,9 +111,8 @@ def attenuation(chest: Thorax, filled: Field) -> Field:
 def expose(line_integral: Field, exposure: float, rng: np.random.Generator) -> Field:
     """The displayed radiograph before windowing: minus the log of the detected signal, float32 [S, S].
 
-    `exposure` scales the number of quanta. Noise is Poisson for the quanta a pixel's area collects, so a
-    smaller image of the same exposure is less noisy a pixel. Scatter is spread on a coarse grid: nothing finer
-    survives the blur.
+    `exposure` scales the number of quanta. Noise is Poisson for the quanta a pixel's area collects, so a smaller image
+    of the same exposure is less noisy a pixel. Scatter is spread on a coarse grid: nothing finer survives the blur.
     """
     primary = np.exp(-line_integral)
     size = len(primary)

@@ -1,13 +1,12 @@
 """The thorax of a patient as analytic shapes, the path length of an X-ray through each, and what fills the lungs.
 
 Lengths are in centimetres, on a detector of `FIELD` x `FIELD` cm; x runs to the reader's right (the patient's left), z
-downwards, and rays run along y. An ellipsoid is crossed over 2 b sqrt(1 - u^2/a^2 - v^2/c^2), a tube of radius r at
-distance d from its axis over 2 sqrt(r^2 - d^2). Every shape is a formula in x and z, so an image of any size shows the
-same patient.
+downwards, rays along y. An ellipsoid is crossed over 2 b sqrt(1 - u^2/a^2 - v^2/c^2), a tube of radius r at distance
+d from its axis over 2 sqrt(r^2 - d^2). Every shape is a formula: an image of any size shows the same patient.
 """
 
-from collections import namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +17,9 @@ FIELD = 33.0  # cm
 RIBS = np.arange(9)  # pairs that are drawn
 TEXTURE_GRID = 48  # nodes a side of the random field that breaks a finding up
 
-Patient = namedtuple(
-    "Patient",
-    "half_width depth lung_width lung_height lung_depth lung_gap heart_width heart_height "
-    "rib_radius rib_slope rib_start rib_spacing spine_width dome soft vessels",
-)
-"""What varies between patients; `draw_patient` says what each value is."""
+
+class Patient(SimpleNamespace):
+    """What varies between patients; `draw_patient` says what each value is."""
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:
@@ -120,10 +116,9 @@ def opacity(finding: str, chest: Thorax, rng: np.random.Generator) -> tuple[Fiel
     """Fraction of the lung's path that is filled, float32 [S, S] in [0, 1], and where the finding counts, bool [S, S].
 
     Ground glass (COVID-19) is bilateral, peripheral and densest in the lower zones; the others are a lobar
-    consolidation and an effusion with its meniscus. A normal chest and cardiomegaly fill nothing but the faint
-    background of every lung. Ground glass fills a fifth to a half of the air at the chest wall, more in the foci:
-    enough for a SqueezeNet from random weights to find it in 1,200 images within 12 epochs at 64 px (AUROC 0.97 without
-    any difference between sites).
+    consolidation and an effusion with its meniscus. Ground glass fills a fifth to a half of the air at the chest wall,
+    more in the foci: enough for a SqueezeNet from random weights to find it in 1,200 images within 12 epochs at 64 px
+    (AUROC 0.97 without any difference between sites).
     """
     noise, background = _texture(rng, len(chest.x)), 0.03 * np.abs(_texture(rng, len(chest.x)))
     draw = {"covid": _ground_glass, "consolidation": _consolidation, "effusion": _effusion}.get(finding)
@@ -212,8 +207,7 @@ def _spine(p: Patient, x: Field, z: Field) -> Field:
 def _ribs(p: Patient, reach: Field, z: Field) -> Field:
     """Posterior arcs that fall away from the spine and anterior arcs that fall towards the sternum.
 
-    A rib is a shell of cortical bone, so its margins are the densest part of its shadow; each pixel lies on the nearest
-    arc of either kind, so two evaluations draw all ribs.
+    A rib is a shell of cortical bone, densest at its margins; each pixel lies on the nearest arc of either kind.
     """
     half = ((6.2 + 1.15 * RIBS - 0.06 * RIBS**2) * p.half_width / 15.0).astype(np.float32)
     root = (p.rib_start - 0.9 + RIBS * p.rib_spacing).astype(np.float32)

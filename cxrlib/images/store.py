@@ -1,8 +1,7 @@
 """Every image decoded once: a memory-mapped uint8 array, its table, what was quarantined.
 
 A store is a folder under `cache_root()/images`, named by a digest of what goes into it. It is built in a temporary
-folder and moved into place when complete, under an inter-process lock: a killed build or two at once leave either the
-whole or none.
+folder under a lock and moved into place when complete: a killed build or two at once leave the whole or none.
 """
 
 import hashlib
@@ -20,15 +19,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from cxrlib.errors import DataError
-from cxrlib.images.decoding import (
-    PHANTOM,
-    PREPROCESSING_VERSION,
-    QuarantineError,
-    decode,
-    preprocess,
-    read_bytes,
-    read_raw,
-)
+from cxrlib.images.decoding import PHANTOM, PREPROCESSING_VERSION, QuarantineError, decode, preprocess, read_bytes
+from cxrlib.images.phantom import render
 from cxrlib.paths import cache_root
 from cxrlib.storage import atomic_path, digest, lock
 
@@ -157,7 +149,7 @@ def load_image(path: str, expected: str | None, size: int) -> tuple[np.ndarray |
     sha256 = expected
     try:
         if path.startswith(PHANTOM):
-            image = read_raw(path, size)
+            image = render([path], size)[0]
         else:
             content = read_bytes(path)
             sha256 = hashlib.sha256(content).hexdigest()

@@ -1,7 +1,6 @@
 """The alternatives to a weight: focal, class-balanced, LDAM and logit-adjusted losses, re-sampling; any loss by name.
 
-Every loss takes logits float [B, C] or binary log-odds [B] and integer targets [B]; `counts` holds the training
-images of each class, class 0 (non-COVID) first.
+Logits are float [B, C] or log-odds [B], targets integers [B], `counts` training images a class, non-COVID first.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,8 +27,7 @@ def focal_loss(
 ) -> Tensor:
     """Focal loss, Eq. (5) of Lin et al. (2017): -alpha_t (1 - p_t)^gamma log p_t.
 
-    gamma: at least 0; 0 is cross-entropy. alpha: in (0, 1), the factor of the positive class, 1 - alpha that of the
-    negative (binary only); None: 1 for both.
+    gamma: at least 0; 0 is cross-entropy. alpha: in (0, 1), of the positive class, 1 - alpha of the negative; None: 1.
     """
     if not gamma >= 0:
         raise ParameterError(f"gamma = {gamma} is not allowed: it must be at least 0.")

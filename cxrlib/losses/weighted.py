@@ -39,10 +39,9 @@ def weighted_cross_entropy(
     """Weighted cross-entropy, Eq. (4), averaged over the batch: the positives' term is multiplied by beta.
 
     Scalar beta: logits [B, 2] or [B]; equals ``binary_cross_entropy_with_logits(z, y, pos_weight=beta)``; 1 is Eq. (3).
-    Vector beta [C]: logits [B, C]; class c's term is multiplied by beta[c], so a scalar beta is the vector (1, beta).
-    The mean is over the B samples, as in Eq. (4); torch's weighted ``cross_entropy`` divides by the sum of the samples'
-    weights instead, which rescales every batch by its own class mix and makes a batch of one class blind to its weight.
-    Raises ParameterError for a beta that `class_weights` refuses or that does not fit the logits.
+    Vector beta [C]: logits [B, C], a weight a class; a scalar is the vector (1, beta). The mean is over the B samples;
+    torch's weighted ``cross_entropy`` divides by the sum of their weights, which rescales every batch by its own class
+    mix. Raises ParameterError for a beta that `class_weights` refuses or that does not fit the logits.
     """
     weight = class_weights(beta)
     classes = 2 if logits.ndim == 1 else logits.shape[-1]
@@ -72,8 +71,7 @@ def linear_probability_loss(logits: Tensor, target: Tensor, reduction: Reduction
 def class_weights(beta: float | Sequence[float] | Tensor) -> Tensor:
     """beta as one weight a class, float64 [C]: a scalar becomes (1, beta).
 
-    Raises ParameterError unless a scalar is positive and finite; a vector needs at least two weights, finite, not
-    negative and not all zero.
+    A scalar must be positive, a vector hold two or more weights, none negative, not all 0; all finite: ParameterError.
     """
     weight = torch.as_tensor(beta, dtype=torch.float64).detach().cpu()
     if weight.ndim == 0:

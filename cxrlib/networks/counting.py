@@ -116,8 +116,7 @@ def paper_counts() -> pd.DataFrame:
 def head_counts(sizes: Iterable[int]) -> pd.DataFrame:
     """The released head on ResNet-50 at several image sizes, the network's own classifier beside it.
 
-    Columns: image_size, map (of the features, pixels), positions that the released head sees, and parameters of: head,
-    head without its convolution, head: dense layers, own classifier.
+    Columns: image_size, map (of the features, pixels), positions that the released head sees, and parameters by part.
     """
     rows = []
     for size in sizes:
@@ -131,8 +130,7 @@ def head_counts(sizes: Iterable[int]) -> pd.DataFrame:
 def image_costs(network: Classifier, image_size: int) -> tuple[int, int]:
     """What an image costs a `sketch`: multiply-accumulates forward, and float32 bytes kept for the backward pass.
 
-    Convolutions and dense layers are counted, not pooling, BatchNorm and activations. The network's own weights and
-    buffers take no part in what is kept, nor does a tensor twice that several operations keep.
+    Convolutions and dense layers are counted; of what is kept, each tensor once, and no weights or buffers.
     """
     kept: dict[StorageWeakRef, Tensor] = {}
 
@@ -151,8 +149,7 @@ def image_costs(network: Classifier, image_size: int) -> tuple[int, int]:
 def cost_table(image_size: int) -> pd.DataFrame:
     """Cost of an image by model, from shapes alone.
 
-    Columns: model, image_size, parameters (trainable), macs and activation_mib (`image_costs`), macs_per_byte (of those
-    activations: how much arithmetic there is to hide the traffic of memory behind).
+    Columns: model, image_size, parameters (trainable), macs, activation_mib (`image_costs`), and their macs_per_byte.
     """
     rows = []
     for model in TRUNKS:
@@ -191,8 +188,7 @@ def _size(weights: Iterable[Tensor]) -> int:
 def receptive_field(trunk: nn.Module) -> tuple[int, int]:
     """Receptive field and stride, in pixels a side, of the features of `trunk`: the widest path through its layers.
 
-    trunk: square convolutions and pooling, and sums and concatenations of branches that are centred alike. Raises
-    ValueError for a layer that mixes all positions (a dense layer, global pooling) or is not known.
+    Branches that join must be centred alike. Raises ValueError for a layer that mixes all positions or is not known.
     """
     graph = fx.symbolic_trace(trunk)
     fields: dict[fx.Node, tuple[int, int]] = {}
@@ -212,9 +208,8 @@ def receptive_field(trunk: nn.Module) -> tuple[int, int]:
 def effective_field(trunk: nn.Module, size: int, draws: int = 4) -> Tensor:
     """How much each pixel moves the centre feature: mean absolute gradient, float32 [size, size], summing to 1.
 
-    The mean runs over `draws` images of uniform noise in [0, 1] and over their three channels. A copy of `trunk`
-    is used with its own weights; its BatchNorm takes the statistics of these images, as on the first training
-    step. This is the effective receptive field of Luo et al. (2016).
+    The effective receptive field of Luo et al. (2016), over `draws` images of uniform noise in [0, 1] and their three
+    channels; BatchNorm takes the statistics of these images, as on the first training step.
     """
     trunk = copy.deepcopy(trunk)
     images = torch.rand(draws, 3, size, size, generator=torch.Generator().manual_seed(0))

@@ -26,13 +26,8 @@ _ARCHITECTURES: dict[str, tuple[str, WeightsEnum, str, str]] = {
 """By model: torchvision's name, its weights, and how its tensors' names begin in the trunk and in the classifier."""
 
 
-def imagenet_at_hand(model: str) -> bool:
-    """Whether ImageNet weights of `model` are on this machine; nothing is downloaded to find out."""
-    return imagenet_file(model) is not None
-
-
 def imagenet_file(model: str) -> Path | None:
-    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, else in torch's download cache, else None."""
+    """The file of ImageNet weights on this machine: under `CXR_WEIGHTS`, in torch's download cache, or None."""
     if model not in _ARCHITECTURES:
         return None
     name, weights, *_ = _ARCHITECTURES[model]
@@ -49,8 +44,7 @@ def imagenet_digest(model: str) -> str:
 def load_imagenet(model: str) -> dict[str, Tensor]:
     """State of the trunk of `model` trained on ImageNet, float32; half precision on disk is converted.
 
-    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors are not
-    exactly those of the trunk and of the classifier, which is left out.
+    Raises WeightsError where there are none, the download fails, the file is damaged, or its tensors do not fit.
     """
     path = _imagenet(model)
     *_, prefix, classifier = _ARCHITECTURES[model]

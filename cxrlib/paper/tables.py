@@ -88,7 +88,6 @@ STATED_GAIN = 2.18
 
 def find_row(cohort: str, model: str, pretraining: str, beta: float | None) -> PaperRow | None:
     """The row of Table II for a configuration, or None where the paper has none."""
-    for row in TABLE_2 + BASELINES:
-        if (row.cohort, row.model, row.pretraining, row.beta) == (cohort, model, pretraining, beta):
-            return row
-    return None
+    wanted = (cohort, model, pretraining, beta)
+    rows = (row for row in TABLE_2 + BASELINES if (row.cohort, row.model, row.pretraining, row.beta) == wanted)
+    return next(rows, None)

@@ -16,13 +16,7 @@ from tqdm import tqdm
 from cxrlib.storage import atomic_path
 
 EVERY_S = 60  # seconds between two states written of a training under way
-
-
-class ChannelsLast(Callback):
-    """Lay the images out with channels last, as the network's weights are."""
-
-    def before_batch(self) -> None:
-        self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)
+TRACKED = ("best", "wait", "best_epoch", "_state")  # what the callbacks that watch a metric have found so far
 
 
 class KeepBest(TrackerCallback):

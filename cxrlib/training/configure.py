@@ -5,7 +5,7 @@ from typing import Any
 from cxrlib.config import DEEPCOVID, PROFILES, RunConfig, RunParameters, checked
 from cxrlib.data.editions import find_edition
 from cxrlib.networks.heads import default_head
-from cxrlib.networks.weights import imagenet_at_hand
+from cxrlib.networks.weights import imagenet_file
 from cxrlib.training.precision import best_device, hardware_precision
 
 
@@ -29,7 +29,7 @@ def resolve(given: RunParameters) -> RunConfig:
     if values["edition"] == "auto":
         values["edition"] = find_edition()
     if values["pretraining"] == "auto":
-        values["pretraining"] = "imagenet" if imagenet_at_hand(values["model"]) else "none"
+        values["pretraining"] = "imagenet" if imagenet_file(values["model"]) else "none"
     if values["precision"] == "auto":
         values["precision"] = hardware_precision(best_device())
     return checked(RunConfig, values)

@@ -17,7 +17,7 @@ RESIDENT_SHARE = 0.25  # of a GPU's free memory that the images may fill; beyond
 
 
 class ArrayLoader(DataLoader):
-    """Batches (images float32 [B, 1, S, S] in [0, 1], labels int64 [B]) on a device, from uint8 [N, S, S].
+    """Batches (images float32 [B, 1, S, S] in [0, 1], labels int64 [B]) on a device, channels last, from uint8 [N, S, S].
 
     A frozen trunk's features, floating-point [N, C, H, W], come as float32 [B, C, H, W] instead. Without labels a batch is
     (images,). uint8 travels, the conversion to float happens on the device; on a GPU with room for them all images move
@@ -92,6 +92,7 @@ class ArrayLoader(DataLoader):
             for transform in self.transforms:
                 images = transform(TensorImage(images), split_idx=0)
             images = images.as_subclass(torch.Tensor).clamp_(0.0, 1.0)
+        images = images.contiguous(memory_format=torch.channels_last)
         if self.labels is None:
             return (images,)
         return images, self._to_device(self.labels[index])

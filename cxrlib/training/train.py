@@ -23,7 +23,7 @@ from cxrlib.losses.alternatives import balancing_chances, build_loss
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.heads import PooledLinear
 from cxrlib.records.provenance import Stopwatch, machine, training_code
-from cxrlib.training.callbacks import ChannelsLast, EpochBar, KeepBest, Resume, Schedule, StopEarly
+from cxrlib.training.callbacks import EpochBar, KeepBest, Resume, Schedule, StopEarly
 from cxrlib.training.loaders import ArrayLoader, make_loaders
 from cxrlib.training.precision import DTYPES, best_device, make_deterministic
 
@@ -82,7 +82,7 @@ def train(
     counts = np.bincount(samples.train.labels, minlength=2).tolist()
     loss = loss or build_loss(config.loss, config.beta, config.rules.loss_without_beta, counts)
     optimiser, schedule = _optimiser(config)
-    callbacks = [ChannelsLast(), EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(schedule)]
+    callbacks = [EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(schedule)]
     monitor = "accuracy" if frozen else "valid_loss"
     keeper = KeepBest(monitor)
     if config.rules.checkpoint == "best":
@@ -114,7 +114,7 @@ def predict(network: Classifier, part: Samples, batch_size: int = 128) -> np.nda
     """Log-odds of COVID, float32 [N]: the logit of COVID minus that of non-COVID; dropout off, batches in order."""
     network.eval()
     batches = ArrayLoader(part.pixels, None, batch_size, device=network.mean.device)
-    logits = [network(images.contiguous(memory_format=torch.channels_last)) for (images,) in batches]
+    logits = [network(images) for (images,) in batches]
     return torch.cat([(both[:, 1] - both[:, 0]).float().cpu() for both in logits]).numpy()
 
 
@@ -124,7 +124,7 @@ def features(network: Classifier, pixels: np.ndarray, device: torch.device, batc
     network.eval()
     pool = network.head[0] if isinstance(network.head, PooledLinear) else nn.Identity()
     batches = ArrayLoader(pixels, None, batch_size, device=device)
-    maps = [pool(network.features(images.contiguous(memory_format=torch.channels_last))) for (images,) in batches]
+    maps = [pool(network.features(images)) for (images,) in batches]
     return np.concatenate([part.half().contiguous().cpu().numpy() for part in maps])
 
 

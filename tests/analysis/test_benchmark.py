@@ -12,8 +12,16 @@ import pandas as pd
 import pytest
 
 from cxrlib.analysis.benchmark import predict as predicting
-from cxrlib.analysis.benchmark.score import paired_tests, read_split, read_table, results_table, score, write_report
-from cxrlib.analysis.benchmark.splits import COLUMNS, split_table
+from cxrlib.analysis.benchmark.score import (
+    COLUMNS,
+    paired_tests,
+    read_split,
+    read_table,
+    results_table,
+    score,
+    split_table,
+    write_report,
+)
 from cxrlib.analysis.benchmark.submissions import read_card, score_submissions
 from cxrlib.cli.main import main
 from cxrlib.data.editions import load_edition

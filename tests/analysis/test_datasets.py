@@ -8,7 +8,7 @@ from PIL import Image
 from cxrlib.analysis import datasets
 from cxrlib.analysis.datasets import overlap_by_seed, table_1_beside_ours
 from cxrlib.data.editions import Edition, load_edition
-from cxrlib.data.schema import validate_images
+from cxrlib.data.readers.base import validate_images
 from cxrlib.figures import datasets as figures
 from cxrlib.images.store import open_store
 

@@ -12,13 +12,15 @@ import torch
 from cxrlib.analysis.audit import audit, read_table
 from cxrlib.analysis.benchmark.predict import load_model
 from cxrlib.analysis.benchmark.submissions import thumbnail_baseline
-from cxrlib.analysis.new_data.checklists import FOR_YOU, checklist, items
 from cxrlib.analysis.new_data.example import PROBLEMS, write_example
 from cxrlib.analysis.new_data.run import (
+    FOR_YOU,
     MARKER,
     NewRun,
     against_baseline,
     by_group,
+    checklist,
+    items,
     new_config,
     report_tables,
     train_on,

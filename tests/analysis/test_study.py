@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.analysis import claims, effects, related, released, single_run, table_2
+from cxrlib.analysis import effects, experiments, related, released
 from cxrlib.analysis.pairs import METRICS, match, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, estimate, interval, listed, percent, signed
 from cxrlib.paper.tables import BASELINES, TABLE_2
@@ -65,8 +65,8 @@ def test_the_papers_rows_are_matched_by_the_same_engine():
 
 
 def test_table_2_has_every_row_under_every_protocol_and_means_over_sound_seeds(records):
-    table = table_2.table_2(records)
-    assert len(table) == 3 * (len(TABLE_2) + len(BASELINES) + len(table_2.BEYOND))
+    table = experiments.table_2(records)
+    assert len(table) == 3 * (len(TABLE_2) + len(BASELINES) + len(experiments.BEYOND))
     cell = table[
         (table["model"] == "squeezenet")
         & (table["recipe"] == "paper")
@@ -80,14 +80,14 @@ def test_table_2_has_every_row_under_every_protocol_and_means_over_sound_seeds(r
         and cell["bacc"] == pytest.approx(np.mean([value(r, "bacc") for r in same]))
     )
     assert cell["bacc_low"] <= cell["bacc"] <= cell["bacc_high"] and cell["bacc_sd"] > 0
-    assert table.loc[table["in_paper"], "runs"].sum() == 0 and "0 of the table's 66 cells" in table_2.coverage(table)
-    assert "Here SqueezeNet with its own classifier (β = 0.75) reaches" in table_2.headline(table)
+    assert table.loc[table["in_paper"], "runs"].sum() == 0 and "0 of the table's 66 cells" in experiments.coverage(table)
+    assert "Here SqueezeNet with its own classifier (β = 0.75) reaches" in experiments.headline(table)
 
 
 def test_only_a_profiles_own_runs_stand_in_the_table():
-    assert table_2.standard(make_record(**SQUEEZENET).config)
+    assert experiments.standard(make_record(**SQUEEZENET).config)
     for change in ({"image_size": 32}, {"learning_rate": 1e-3}, {"batch_norm": "keras"}, {"head": "released"}):
-        assert not table_2.standard(make_record(**{**SQUEEZENET, **change}).config)
+        assert not experiments.standard(make_record(**{**SQUEEZENET, **change}).config)
 
 
 def test_effects_are_described_beside_the_noise_of_training_again(records):
@@ -108,13 +108,13 @@ def test_effects_are_described_beside_the_noise_of_training_again(records):
 
 
 def test_claims_are_read_in_the_same_way_from_the_paper_and_from_records(records):
-    found = claims.differences(records)
-    table = claims.claims_table(records, found).set_index("claim")
-    assert table.loc[claims.CLAIMS[0].statement, "paper's Table II"].startswith("5 of 5 matched pairs agree")
-    assert "of 6 matched pairs" in table.loc[claims.CLAIMS[0].statement, "our records"]
-    assert table.loc[claims.CLAIMS[4].statement, "our records"] == "No matched pair has been run."
-    assert "hold in no more than half" in claims.answer(found)
-    assert claims.verdict(np.array([0.1, -0.1, 0.0]), 1).startswith("1 of 3 matched pairs agree, 1 tied")
+    found = effects.claim_differences(records)
+    table = effects.claims_table(records, found).set_index("claim")
+    assert table.loc[effects.CLAIMS[0].statement, "paper's Table II"].startswith("5 of 5 matched pairs agree")
+    assert "of 6 matched pairs" in table.loc[effects.CLAIMS[0].statement, "our records"]
+    assert table.loc[effects.CLAIMS[4].statement, "our records"] == "No matched pair has been run."
+    assert "hold in no more than half" in effects.claims_answer(found)
+    assert effects.verdict(np.array([0.1, -0.1, 0.0]), 1).startswith("1 of 3 matched pairs agree, 1 tied")
 
 
 def test_what_the_released_loss_does_is_a_table_of_who_learned_and_a_difference_of_differences(records):
@@ -144,12 +144,12 @@ def test_the_linear_loss_learns_exponentially_slowly_and_its_slopes_are_exact():
 
 def test_one_run_is_set_beside_the_papers_row_where_it_has_one():
     record = make_record(model="resnet50", pretraining="imagenet")
-    assert "the paper prints 0.9987" in str(single_run.headline(record)["paper_sentence"])
-    table = single_run.comparison_table(record).set_index("metric")
+    assert "the paper prints 0.9987" in str(experiments.run_headline(record)["paper_sentence"])
+    table = experiments.comparison_table(record).set_index("metric")
     assert table.loc["bACC", "paper"] == 0.9987 and np.isnan(table.loc["AUROC", "paper"])
     assert table.loc["AUROC within source", "this run"] == record.metrics["within_source"]["value"]
-    assert table_2.paper_row(make_record(beta=None, loss="focal").config) is None
-    assert len(single_run.protocol_table()) == 9 and len(single_run.provenance_table(record)) == 12
+    assert experiments.paper_row(make_record(beta=None, loss="focal").config) is None
+    assert len(experiments.protocol_table()) == 9 and len(experiments.provenance_table(record)) == 12
 
 
 def test_the_pilot_shows_who_learned_beside_the_priors_entropy():

@@ -13,7 +13,7 @@ from cxrlib.config import Cohort
 from cxrlib.data import cohorts
 from cxrlib.data.cohorts import COHORTS, build_cohort
 from cxrlib.data.editions import Edition, load_edition
-from cxrlib.data.schema import validate_images
+from cxrlib.data.readers.base import validate_images
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.paper import tables as paper
 from cxrlib.protocols import PROTOCOLS, Protocol
@@ -98,11 +98,11 @@ def test_sizes_are_the_papers_where_the_data_suffice(edition, seed):
 
 def test_the_parts_of_a_draw_share_no_component_and_no_image(edition):
     drawn = cohorts.draw(edition, 3)
-    parts = [set(part["component"]) for part in (drawn.train, drawn.test, drawn.pretraining)]
+    parts = [set(part["component"]) for part in drawn.values()]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
-    for part in (drawn.train, drawn.test, drawn.pretraining):
+    for part in drawn.values():
         assert part["image_id"].is_unique and part["repeat"].is_unique
-    assert not {"hannover", "actualmed"} & {*drawn.train["source"], *drawn.test["source"], *drawn.pretraining["source"]}
+        assert not part["source"].isin(["hannover", "actualmed"]).any()
 
 
 def test_every_cohort_and_protocol_of_a_seed_has_the_same_test_set(edition):
@@ -117,28 +117,29 @@ def test_every_cohort_and_protocol_of_a_seed_has_the_same_test_set(edition):
 
 def test_a_draw_does_not_depend_on_the_order_of_the_table(edition):
     shuffled = make_edition(edition.images.sample(frac=1, random_state=1))
-    for part in ("train", "test", "pretraining"):
-        ours, theirs = (getattr(cohorts.draw(which, 2), part) for which in (edition, shuffled))
+    for part in ("training", "test", "pretraining"):
+        ours, theirs = (cohorts.draw(which, 2)[part] for which in (edition, shuffled))
         assert ours["image_id"].tolist() == theirs["image_id"].tolist()
 
 
 def test_normal_and_abnormal_negatives_have_one_share_in_training_and_test(edition):
     drawn = cohorts.draw(edition, 0)
-    shares = [part.loc[part["label"] == "non_covid", "healthy"].mean() for part in (drawn.train, drawn.test)]
+    shares = [part.loc[part["label"] == "non_covid", "healthy"].mean() for part in (drawn["training"], drawn["test"])]
     assert 0.5 < shares[0] < 1 and shares[0] == pytest.approx(shares[1], abs=1e-3)
     by_source = [
-        part[part["label"] == "non_covid"]["source"].value_counts(normalize=True) for part in (drawn.train, drawn.test)
+        part[part["label"] == "non_covid"]["source"].value_counts(normalize=True)
+        for part in (drawn["training"], drawn["test"])
     ]
     assert (by_source[0] - by_source[1]).abs().max() < 0.01
-    assert set(drawn.train["population"]) == {"adult"}
+    assert set(drawn["training"]["population"]) == {"adult"}
 
 
 def test_pretraining_takes_adults_first_and_children_only_to_fill(edition):
     drawn = cohorts.draw(edition, 0)
-    diseased = drawn.pretraining[drawn.pretraining["label"] == "covid"]
+    diseased = drawn["pretraining"][drawn["pretraining"]["label"] == "covid"]
     adults = diseased["population"].eq("adult").sum()
     free = cohorts.negatives(edition.images)
-    used = {*drawn.train["component"], *drawn.test["component"]}
+    used = {*drawn["training"]["component"], *drawn["test"]["component"]}
     left = free[(free["healthy"] == False) & ~free["component"].isin(used)]  # noqa: E712
     assert adults == len(left) and 0 < 1500 - adults == diseased["population"].eq("paediatric").sum()
     assert not diseased["healthy"].any()
@@ -194,7 +195,7 @@ def test_the_four_known_images_are_always_among_the_seventy_one():
     sides = set()
     for seed in range(12):
         drawn = cohorts.draw(edition, seed)
-        held = [part["covidx_known"].sum() for part in (drawn.train, drawn.test)]
+        held = [part["covidx_known"].sum() for part in (drawn["training"], drawn["test"])]
         assert sum(held) == 4
         sides.add(held[0])
     assert len(sides) > 1  # which split they were in is drawn as well
@@ -232,7 +233,7 @@ def test_without_candidates_other_frontal_covid_images_stand_in():
     images = open_table().assign(covidx_candidate=False)
     images.loc[images["source"] == "ieee", "patient_id"] = None
     drawn = cohorts.draw(make_edition(images), 0)
-    covid = pd.concat([drawn.train, drawn.test]).query("label == 'covid'")
+    covid = pd.concat([drawn["training"], drawn["test"]]).query("label == 'covid'")
     assert len(covid) == 71 and set(covid["view"]) == {"PA"} and set(covid["source"]) == {"ieee"}
 
 
@@ -257,7 +258,7 @@ def test_pictures_whose_publishers_contradict_each_other_are_never_drawn():
     assert cohorts.disputed(table).sum() == 60
     for seed in range(3):
         drawn = cohorts.draw(edition, seed)
-        assert not pd.concat([drawn.train, drawn.test, drawn.pretraining])["duplicate_group"].notna().any()
+        assert not pd.concat(drawn.values())["duplicate_group"].notna().any()
 
 
 def test_the_original_edition_keeps_the_published_split():
@@ -351,7 +352,7 @@ def test_the_open_edition_reaches_table_1(real_data, seed):
     assert table.loc[("combined", "clean"), ["shared_components", "near_repeats", "covid_overlap"]].eq(0).all()
     assert table.loc[("combined", "clean"), "train_covid"] > 300
     drawn = cohorts.draw(load_edition("open"), seed)
-    assert pd.concat([drawn.train, drawn.test])["covidx_known"].sum() == 4
+    assert pd.concat([drawn["training"], drawn["test"]])["covidx_known"].sum() == 4
 
 
 @pytest.mark.real_data

@@ -5,7 +5,7 @@ import pytest
 
 from cxrlib.data import editions
 from cxrlib.data.editions import Edition, images_digest, load_edition, match_licences
-from cxrlib.data.schema import EXCLUSIONS, IMAGE_TABLE
+from cxrlib.data.readers.base import EXCLUSIONS, IMAGE_TABLE
 from cxrlib.data.selection import run_samples
 from cxrlib.errors import DataError, ParameterError
 from cxrlib.images.hashing import perceptual_hashes
@@ -156,7 +156,7 @@ def test_the_open_edition_is_read_without_its_images(phantom_env, monkeypatch):
     assert edition.digest == OPEN_DIGEST
     assert edition.images["component"].nunique() > edition.images["patient_id"].nunique()
     assert load_edition().name == "phantom", "auto asks for images"
-    with pytest.raises(DataError, match="fetch cxr-open"):
+    with pytest.raises(DataError, match="fetch it with `make data`"):
         run_samples(make_config(edition="open"), edition)
 
 

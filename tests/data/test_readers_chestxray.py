@@ -7,7 +7,7 @@ import pytest
 
 from cxrlib.data import manifests
 from cxrlib.data.readers import read_collection
-from cxrlib.data.readers.covid_chestxray import NO_LICENCE, released_filter
+from cxrlib.data.readers.original import NO_LICENCE, released_filter
 from cxrlib.errors import DataError
 from cxrlib.paper import tables as paper
 

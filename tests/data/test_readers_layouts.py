@@ -7,8 +7,7 @@ import pytest
 
 from cxrlib.analysis.datasets import collections
 from cxrlib.data.readers import CATALOGUE, READERS, Collection, locate, read_collection, where_to_get
-from cxrlib.data.readers.base import population, publication, views
-from cxrlib.data.schema import EXCLUSIONS, validate_images
+from cxrlib.data.readers.base import EXCLUSIONS, population, publication, validate_images, views
 from cxrlib.errors import DataError, ParameterError
 
 
@@ -179,7 +178,7 @@ def test_every_collection_says_where_to_get_it(tmp_path: Path, monkeypatch: pyte
     assert set(READERS) == {*CATALOGUE, "phantom"}
     for name, entry in CATALOGUE.items():
         assert entry.layout in where_to_get(name) and str(tmp_path) in where_to_get(name)
-        assert (f"fetch {name}" if entry.fetchable else entry.url) in where_to_get(name)
+        assert ("fetch it with `make data`" if entry.fetchable else entry.url) in where_to_get(name)
         assert locate(name) is None
         with pytest.raises(DataError, match=r"the collection is not there; .*\.$"):
             read_collection(name)

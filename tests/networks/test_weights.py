@@ -8,7 +8,7 @@ from torchvision.models import _api, squeezenet1_1
 from cxrlib.errors import WeightsError
 from cxrlib.networks import weights
 from cxrlib.networks.classifier import build_network
-from cxrlib.networks.weights import imagenet_at_hand, imagenet_digest, load_imagenet, load_state, save_state
+from cxrlib.networks.weights import imagenet_digest, imagenet_file, load_imagenet, load_state, save_state
 from cxrlib.paths import weights_root
 from cxrlib.storage import file_digest
 
@@ -34,9 +34,9 @@ def _write(folder, change=None):
 
 def test_weights_at_hand_are_found_by_file_and_never_fetched(folder, monkeypatch):
     monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *a, **k: pytest.fail("downloaded"))
-    assert not imagenet_at_hand("squeezenet") and not imagenet_at_hand("acnn")
+    assert not imagenet_file("squeezenet") and not imagenet_file("acnn")
     path = _write(folder)
-    assert imagenet_at_hand("squeezenet")
+    assert imagenet_file("squeezenet")
     assert imagenet_digest("squeezenet") == file_digest(path)
 
 
@@ -91,7 +91,7 @@ def test_a_trunk_survives_the_disk(tmp_path):
 @pytest.mark.real_data
 @pytest.mark.parametrize("model", ["resnet50", "squeezenet"])
 def test_the_published_weights_fit(model):
-    if not (weights_root().is_dir() and imagenet_at_hand(model)):
+    if not (weights_root().is_dir() and imagenet_file(model)):
         pytest.skip("no ImageNet weights: set CXR_WEIGHTS")
     network = build_network(model, 64, seed=0, trunk_state=load_imagenet(model), normalise=True)
     assert torch.isfinite(network.eval()(torch.rand(2, 1, 64, 64))).all()

@@ -10,7 +10,7 @@ from cxrlib.training import grid
 
 @pytest.fixture(autouse=True)
 def _weights(monkeypatch):
-    monkeypatch.setattr("cxrlib.training.configure.imagenet_at_hand", lambda model: True)
+    monkeypatch.setattr("cxrlib.training.configure.imagenet_file", lambda model: True)
 
 
 def test_the_powered_study_is_210_cells_seed_by_seed():

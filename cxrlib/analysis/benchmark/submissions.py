@@ -12,8 +12,7 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cxrlib.analysis.benchmark.score import Score, read_table, score
-from cxrlib.analysis.benchmark.splits import split_table
+from cxrlib.analysis.benchmark.score import Score, read_table, score, split_table
 from cxrlib.analysis.sentences import count, estimate
 from cxrlib.analysis.shortcuts.probes import histograms, linear_model
 from cxrlib.data.editions import Edition

@@ -17,15 +17,7 @@ from cxrlib.analysis.beta.theory import moved
 from cxrlib.analysis.pairs import Pair, alike, matched_pairs, repeated, value
 from cxrlib.analysis.sentences import count, interval, listed, percent, signed
 from cxrlib.evaluation.comparison import holm, sign_flip
-from cxrlib.evaluation.intervals import (
-    Bootstrap,
-    Floats,
-    Run,
-    interval_of,
-    weighted_auroc,
-    weighted_bacc,
-    weighted_rates,
-)
+from cxrlib.evaluation.intervals import Bootstrap, Floats, interval_of, weighted_auroc, weighted_bacc, weighted_rates
 from cxrlib.evaluation.sources import same_source
 from cxrlib.names import beta_text, name
 from cxrlib.protocols import PROTOCOLS
@@ -166,7 +158,7 @@ def _band(differences: Sequence[float]) -> float:
     return float(np.quantile(known, 0.95)) if known else float("nan")
 
 
-def _run(record: Record) -> Run:
+def _run(record: Record) -> tuple[int, int]:
     return record.config.draw_seed, record.config.seed
 
 

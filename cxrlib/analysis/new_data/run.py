@@ -1,9 +1,11 @@
-"""One call from a folder of images and a table to a trained network, its predictions, the checks on both, and a report."""
+"""From a folder of images and a table, in one call, to a trained network, its predictions, the checks on both, and a report."""
 
 import json
 import shlex
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,8 @@ import pandas as pd
 from torch import nn
 
 from cxrlib.analysis.benchmark.submissions import thumbnail_baseline
-from cxrlib.analysis.new_data.checklists import checklist
+from cxrlib.analysis.experiments import comparison_table, provenance_table
 from cxrlib.analysis.sentences import count, estimate
-from cxrlib.analysis.single_run import comparison_table, provenance_table
 from cxrlib.config import MODELS, RunConfig, RunParameters, checked
 from cxrlib.data.check import CheckReport, check
 from cxrlib.data.division import PARTS, Division, divide
@@ -24,6 +25,7 @@ from cxrlib.data.selection import load_samples
 from cxrlib.errors import ParameterError
 from cxrlib.evaluation.metrics import summary
 from cxrlib.images.store import open_store
+from cxrlib.names import beta_text
 from cxrlib.networks.classifier import TRUNKS, Classifier
 from cxrlib.networks.heads import default_head
 from cxrlib.networks.weights import imagenet_digest, save_state
@@ -39,6 +41,7 @@ FIXED = ("edition", "cohort", "licences")
 """Parameters of a run that say which of the study's images it uses, and so have no meaning here."""
 MARKER = "cxrlib-report.json"
 """The file that says that a folder is a report, and lists its files; no other folder is ever replaced."""
+FOR_YOU = "for you to fill"
 
 
 @dataclass(frozen=True)
@@ -200,3 +203,65 @@ def write_files(run: NewRun, found: dict[str, pd.DataFrame], folder: Path) -> pd
         save_state(run.network, part / "model.safetensors", {"config": record.config.model_dump_json()})
     sizes = {path.name: path.stat().st_size / 1024 for path in sorted(folder.iterdir())}
     return pd.DataFrame({"file": list(sizes), "KiB": list(sizes.values())})
+
+
+def items() -> pd.DataFrame:
+    """Every item of CLAIM (Mongan et al., 2020) and TRIPOD+AI (Collins et al., 2024): checklist, item, asks, answer.
+
+    There are 42 and 52 (in 27 groups); what they ask is worded here, the articles have it in full. `answer`: a key of
+    `_answers`, or '' where only a person can tell.
+    """
+    with (files(__package__) / "checklists.csv").open("rb") as file:
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def checklist(record: Record, check: CheckReport | None = None) -> pd.DataFrame:
+    """Both checklists for a run: checklist, item, asks, answer, by ('record' or 'you').
+
+    `check` adds what is known of the data before training. An answer that only a person can give reads
+    'for you to fill'; one that the record gives in part names what is missing still.
+    """
+    table = items()
+    found = table["answer"].map(_answers(record, check))
+    return table.assign(answer=found.fillna(FOR_YOU), by=found.notna().map({True: "record", False: "you"}))
+
+
+def _answers(record: Record, check: CheckReport | None) -> Mapping[str, str]:
+    c, p, m, rules = record.config, record.provenance, record.metrics["test"], record.config.rules
+    counts = "; ".join(f"{part} {n['covid']} positive, {n['non_covid']} negative" for part, n in p["counts"].items())
+    left_out = "; ".join(f"{n} {reason}" for reason, n in p["left_out"].items()) or "none"
+    level = "patient and picture (connected components)" if rules.split == "patient" else "image"
+    measure = "accuracy" if c.recipe == "deepcovid" else "loss"
+    weight = "no class weight" if c.beta is None else f"positive class weighted by {beta_text(c.beta)} in the loss"
+    areas = ("sensitivity", "specificity", "auroc")
+    answers = {
+        "sources": f"{c.edition}, digest {str(record.inputs['data'])[:12]}; add centres and dates",
+        "preprocessing": f"one grey channel, min-max scaling of each image, {c.image_size} x {c.image_size} pixels, preparation {c.preparation}",
+        "subset": f"training set {'whole' if c.train_limit is None else f'at most {c.train_limit} images'}; left out: {left_out}",
+        "missing": f"images left out, with the reason: {left_out}",
+        "division": counts,
+        "disjoint": f"{level}; test images linked to training: {int(record.test()['overlap'].sum())}",
+        "model": f"{c.model} with head '{c.head}', input [1, {c.image_size}, {c.image_size}], output: logits of two classes",
+        "software": ", ".join(f"{name} {number}" for name, number in p["versions"].items()),
+        "initial": f"{c.pretraining}, digest {str(record.inputs['weights'])[:12]}" if record.inputs["weights"] else "random",
+        "training": f"one model, {'SGD' if c.recipe == 'deepcovid' else 'Adam'} at {c.learning_rate:g}, batches of {c.batch_size}, "
+        f"{p['epochs_run']} of at most {c.epochs} epochs, augmentation {c.batch_augmentation}, loss {c.loss}, {weight}, seed {c.seed}",
+        "selection": f"{f'the epoch with the best validation {measure}' if rules.checkpoint == 'best' else 'the last epoch'} "
+        f"(epoch {p['epoch_kept'] + 1})",
+        "ensembling": "none",
+        "measures": "sensitivity, specificity, balanced accuracy, AUROC, AUPRC on the test part",
+        "uncertainty": "95 % Clopper-Pearson intervals of rates; bootstrap by patient for the others",
+        "flow": f"{counts}; left out: {left_out}; draw the diagram from these",
+        "performance": "; ".join(f"{name} {estimate(m[name], m[f'{name}_low'], m[f'{name}_high'])}" for name in areas),
+        "output": "probability of the positive class; thresholds 0.5 and "
+        f"{record.metrics['test_tuned']['threshold']:.3g} (best balanced accuracy on validation)",
+        "imbalance": f"{weight}; no recalibration afterwards",
+        "code": f"cxrlib {p['versions'].get('cxrlib', '')}, revision {str(p['code_revision'])[:12]}; say where it can be had",
+        "counts": counts,
+    }  # fmt: skip
+    if check is None:
+        return answers
+    table = check.table.query("verdict != 'OK'")
+    return answers | {
+        "preparation": "; ".join(table["check"] + " " + table["images"].astype(str)) or "every check passed"
+    }

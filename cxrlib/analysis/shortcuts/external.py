@@ -4,16 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxrlib.analysis.shortcuts.probes import (
-    FOLDS,
-    PER_ORIGIN,
-    SIZE,
-    Floats,
-    frozen_network,
-    linear_model,
-    network_features,
-    out_of_fold,
-)  # fmt: skip
+from cxrlib.analysis.shortcuts import probes
 from cxrlib.analysis.shortcuts.sample import adults, draw, eligible, load, patients
 from cxrlib.data.editions import Edition
 from cxrlib.data.samples import Samples
@@ -28,12 +19,12 @@ VALUES = ("auroc", "bacc", "sensitivity", "specificity")
 
 @recorded_analysis("external_tests")
 def external_tests(
-    edition: Edition, image_size: int = SIZE, per_origin: int = PER_ORIGIN, seed: int = 0
+    edition: Edition, image_size: int = probes.SIZE, per_origin: int = probes.PER_ORIGIN, seed: int = 0
 ) -> pd.DataFrame:
     """`external_table` of the linear probe on whole images, children among the tests."""
     rows = draw(eligible(edition), per_origin, seed)
     sample = load(rows, open_store(rows, image_size))
-    return external_table(sample, network_features(frozen_network(image_size, seed), sample.pixels), seed)
+    return external_table(sample, probes.network_features(probes.frozen_network(image_size, seed), sample.pixels), seed)
 
 
 def pools(sample: Samples, both: list[str]) -> dict[str, Rows]:
@@ -52,7 +43,7 @@ def pools(sample: Samples, both: list[str]) -> dict[str, Rows]:
     return {name: rows for name, rows in found.items() if 0 < sample.labels[rows].sum() < rows.sum()}
 
 
-def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataFrame:
+def external_table(sample: Samples, features: probes.Floats, seed: int = 0) -> pd.DataFrame:
     """Every pool against every origin: train, test, kind, covid, non_covid, and `VALUES` with `_low` and `_high`.
 
     features: [N, D]. Test images of the pool itself are predicted out of fold ("internal"); for the others the model is
@@ -62,10 +53,10 @@ def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataF
     """
     rows, origin, groups = [], sample.table["origin"].to_numpy(str), sample.table["component"].to_numpy()
     counts = patients(sample.table)
-    both = counts.index[(counts >= FOLDS).all(axis=1)].tolist()
+    both = counts.index[(counts >= probes.FOLDS).all(axis=1)].tolist()
     for name, pool in pools(sample, both).items():
         inside = np.full(len(sample), np.nan)
-        inside[pool] = out_of_fold(features[pool], sample.labels[pool], groups[pool], seed)[:, 1]
+        inside[pool] = probes.out_of_fold(features[pool], sample.labels[pool], groups[pool], seed)[:, 1]
         for test_name in [*both, *sorted(set(origin) - set(both))]:
             test = origin == test_name
             train = pool & ~np.isin(groups, groups[test])
@@ -74,7 +65,7 @@ def external_table(sample: Samples, features: Floats, seed: int = 0) -> pd.DataF
                 probability = inside[used]
             elif 0 < sample.labels[train].sum() < train.sum():
                 kind, used = "external", test
-                model = linear_model().fit(features[train], sample.labels[train])
+                model = probes.linear_model().fit(features[train], sample.labels[train])
                 probability = model.predict_proba(features[test])[:, 1]
             else:
                 continue

@@ -26,7 +26,7 @@ from cxrlib.images.decoding import min_max, thumbnails, to_uint8
 from cxrlib.images.phantom import FINDINGS, PhantomSpec, masks, render, sites
 from cxrlib.images.store import open_store
 from cxrlib.networks.classifier import Classifier, build_network
-from cxrlib.networks.weights import imagenet_at_hand, load_imagenet
+from cxrlib.networks.weights import imagenet_file, load_imagenet
 from cxrlib.records.analyses import recorded_analysis
 
 PENALTY = 0.01  # scikit-learn's C, on standardised features: fixed, never tuned
@@ -93,8 +93,7 @@ def known_confounding(edition: Edition, per_class: int = 80, levels: Sequence[fl
     """COVID-19 and site read at each confounding from each input, by logistic regression on 16 x 16 block means or the histogram.
 
     Columns: confounding, target ("COVID-19", or "site" among the negatives), input, images, bacc with its interval, truth
-    ((1 + c) / 2 for COVID-19, NaN for the site). Rows of the site are missing where the negatives come from one site. The
-    phantoms are the same on every machine; `edition` plays no part.
+    ((1 + c) / 2 for COVID-19, NaN for the site). Phantoms are the same on every machine; `edition` plays no part.
     """
     lungs = masks(phantoms(0, per_class)["path"].tolist(), PHANTOM_SIZE)[0]  # the same patients at every confounding
     parts = []
@@ -112,9 +111,7 @@ def known_confounding(edition: Edition, per_class: int = 80, levels: Sequence[fl
 
 
 def phantoms(confounding: float, per_class: int) -> pd.DataFrame:
-    """`per_class` phantoms with and as many without COVID-19, the same patients at every confounding: path, label, component,
-    origin (the site).
-    """
+    """`per_class` phantoms of each class, the same patients at every confounding: path, label, component, origin (the site)."""
     spec, others = PhantomSpec(seed=0, confounding=confounding), [name for name in FINDINGS if name != "covid"]
     findings = ["covid"] * per_class + [others[n % len(others)] for n in range(per_class)]
     paths = [spec.path(finding, n, n) for n, finding in enumerate(findings)]
@@ -125,7 +122,7 @@ def phantoms(confounding: float, per_class: int) -> pd.DataFrame:
 
 def frozen_network(size: int, seed: int = 0) -> Classifier:
     """The SqueezeNet whose features the probes use: ImageNet's weights where they are at hand, else random ones."""
-    state = load_imagenet("squeezenet") if imagenet_at_hand("squeezenet") else None
+    state = load_imagenet("squeezenet") if imagenet_file("squeezenet") else None
     return build_network("squeezenet", size, seed, trunk_state=state, normalise=state is not None).eval()
 
 
@@ -186,8 +183,8 @@ def label_probe(features: Mapping[str, Floats], sample: Samples, seed: int = 0) 
 def origin_probe(features: Mapping[str, Floats], sample: Samples, seed: int = 0) -> pd.DataFrame:
     """The origin of a negative read from each input: input, images, origins, bacc with its interval, chance.
 
-    `features` are rows of the whole `sample`; its COVID-19 images are left out, as are origins of few components. bACC is the
-    mean recall over origins, chance one over their number. An empty table where the negatives come from one origin.
+    COVID-19 images of `sample` are left out, as are origins of few components. bACC is the mean recall over origins, chance
+    one over their number. An empty table where the negatives come from one origin.
     """
     negative = sample.table[sample.labels == 0]
     size = negative.groupby("origin")["component"].nunique()

@@ -1,14 +1,13 @@
 """Readers: each published data set in its published layout, as one table of images with a stated remainder.
 
-A reader is a function of the folder that holds the collection; `READERS` holds them by name and `CATALOGUE` what their
-publishers say. `read_data` finds the reader that a folder is for.
+`READERS` holds them by name, `CATALOGUE` what their publishers say; `read_data` finds the reader that a folder is for.
 """
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cxrlib.data.readers import chexpert, covid_chestxray, covidx_ray_5k, cxr_open, own, phantom
+from cxrlib.data.readers import cxr_open, original, own, phantom
 from cxrlib.data.readers.base import CATALOGUE, Collection, Publication, locate, problem, where_to_get
 from cxrlib.errors import DataError, ParameterError
 
@@ -17,7 +16,11 @@ __all__ = ["CATALOGUE", "READERS", "Collection", "Publication", "locate", "read_
 
 
 READERS: dict[str, Callable[[Path], Collection]] = {
-    reader.NAME: reader.read for reader in (covidx_ray_5k, covid_chestxray, chexpert, cxr_open, phantom)
+    original.COVIDX: original.read_covidx,
+    original.CHESTXRAY: original.read_chestxray,
+    original.CHEXPERT: original.read_chexpert,
+    cxr_open.NAME: cxr_open.read,
+    phantom.NAME: phantom.read,
 }
 """Readers by the name of their collection."""
 
@@ -25,8 +28,7 @@ READERS: dict[str, Callable[[Path], Collection]] = {
 def read_collection(name: str, root: Path | None = None) -> Collection:
     """The collection `name`, from its folder under the data root or from the folder `root`.
 
-    Raises ParameterError for an unknown name; DataError, with where to get it, if it is missing or not laid out
-    as published.
+    Raises ParameterError for an unknown name; DataError, with where to get it, if it is missing or not as published.
     """
     if name not in READERS:
         raise ParameterError(f"unknown collection '{name}': choose one of {', '.join(READERS)}.")

@@ -1,8 +1,7 @@
 """The open edition's collection: radiographs from public repositories, listed in `manifest.csv`.
 
-It comes in two forms with the same rows, image ids and labels. The packaged form holds 8-bit grey JPEGs of at
-least 288 pixels; the form that `make data` makes holds the originals, named with their
-own suffix. Digests of files, and so of the edition and of every run, differ between the two.
+Two forms with the same rows, ids and labels: packaged, 8-bit grey JPEGs of at least 288 pixels, and the originals that
+`make data` fetches. Digests of files, and so of the edition and of every run, differ between the two.
 """
 
 from pathlib import Path
@@ -29,13 +28,10 @@ def read(root: Path | None = None) -> base.Collection:
     """Read the folder `root`: `manifest.csv` and `images/`; without it the packaged form as this package's manifest
     lists it: the same rows, ids and digests, no images, `path` where each would lie under the data root.
 
-    CT slices and lateral views stay, with modality and view. Extra columns: `in_july2020_metadata`,
-    `covidx_candidate` (one of the 218 images from which COVIDX-Ray-5K's were chosen) and `covidx_known` (one of
-    the four of those that can be named) as bool, `population_basis`, `original_path`, `source_repo`,
-    `source_split`, and `phash`, the perceptual hash that the package holds of files with that SHA-256. Left out, with
-    a reason: rows without a finding, unless they are candidates (these have a null label: the list of candidates
-    states their diagnosis), missing files and files that no row names. Raises DataError for an unknown header or a
-    value that is not allowed.
+    Extra columns: `in_july2020_metadata`, `covidx_candidate` (one of the 218 images from which COVIDX-Ray-5K's were
+    chosen) and `covidx_known` (one of the four of those that can be named) as bool, `_KEPT`, and `phash`, where the
+    package knows that SHA-256. Left out: rows without a finding, unless they are candidates (the list of candidates
+    states their diagnosis, their label is null). Raises DataError for an unknown header or a value not allowed.
     """
     packaged = manifests.cxr_open()
     table = packaged if root is None else base.read_table(NAME, root / "manifest.csv", _REQUIRED)

@@ -1,8 +1,7 @@
 """A folder of images and one table: data of your own, as the same image table that every reader yields.
 
-The table needs a column for the file and one for the label; a column for the patient is what keeps a split
-clean. `COLUMNS` declares the names that are understood, `LABELS` the values of the label, `UNKNOWN` what says
-that a value is not known. Upper and lower case are alike everywhere but in the names of files.
+The table needs a column for the file and one for the label; a column for the patient is what keeps a split clean.
+Upper and lower case are alike everywhere but in the names of files.
 """
 
 import io
@@ -64,9 +63,8 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
 
     Tables are separated by comma, semicolon or tab; files are relative to the table, or absolute. `positive` names the
     value of the label that counts as positive, every other known one being negative; without it the values must be in
-    `LABELS`. Patients are compared without case, and 7001.0 is 7001. A published validation part stands in the column
-    `source_split`. Left out, with a reason: missing files, rows that repeat a file, files that no row names. Raises
-    DataError for a missing, empty or unreadable table, an unknown or ambiguous header, an unknown label or split.
+    `LABELS`. A published validation part stands in the column `source_split`. Raises DataError for a missing, empty or
+    unreadable table, an unknown or ambiguous header, an unknown label or split.
     """
     table, rows = _read_table(root)
     root = table.parent.absolute()

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.readers.base import Collection
-from cxrlib.data.schema import EXCLUSIONS, validate_images
+from cxrlib.data.readers.base import EXCLUSIONS, Collection, validate_images
 from cxrlib.images.phantom import PhantomSpec, default_spec
 from cxrlib.storage import digest
 
@@ -35,7 +34,7 @@ def read(root: Path | None = None) -> Collection:
 
 
 def images(spec: PhantomSpec) -> pd.DataFrame:
-    """The phantoms of a spec as an image table (`schema.IMAGE_TABLE`), at once: no pixel is computed.
+    """The phantoms of a spec as an image table (`readers.base.IMAGE_TABLE`), at once: no pixel is computed.
 
     Several images of one patient share the anatomy and differ in pose, exposure and extent of the finding.
     Extra columns: `covidx_candidate`, `in_july2020_metadata` (bool), as in the open edition.

@@ -71,7 +71,7 @@ bench: $(STAMP) ## Measure the training loop, the image cache and memory
 # STUDY_PROFILE=full SEEDS=5 DRAWS=2 PARTS="powered main" choose the cells, GRID=file.json a grid of your own; BATCH=8 lets
 # eight cells share a process; GPUS=0 asks Slurm for none; SNAKEMAKE="--resources gpu=3" hands options on.
 study: $(STAMP) ## Run the missing cells of Table II with Snakemake (N=1 only lists them; PROFILE=slurm on a cluster)
-	$(BIN)/python -m cxrlib study $(if $(N),list,make) --profile $(STUDY_PROFILE) --edition $(EDITION) --precision $(PRECISION) \
+	$(BIN)/python -m $(if $(N),cxrlib study list,workflow.drive make) --profile $(STUDY_PROFILE) --edition $(EDITION) --precision $(PRECISION) \
 		$(if $(DRAWS),--draws $(DRAWS)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PARTS),--parts $(PARTS)) $(if $(GRID),--grid $(GRID)) \
 		$(if $(N),,--workflow $(PROFILE) --batch $(BATCH) --gpus $(GPUS) --snakemake='$(SNAKEMAKE)')
 

@@ -12,7 +12,7 @@ from cxrlib.errors import CxrError
 
 COMMANDS = {
     "info": ("cxrlib.cli.info:info", "where things lie, which editions are complete, versions, device"),
-    "study": ("cxrlib.training.study:main", "list, plan and run the grid of configurations"),
+    "study": ("cxrlib.training.study:main", "list or run the missing cells of the grid"),
     "verify": ("cxrlib.cli.verification:verify", "compute again what is committed, and compare"),
     "check": ("cxrlib.cli.check:check", "what is wrong with a collection before anything is trained on it"),
     "own": ("cxrlib.cli.own:own", "train on a folder of your own and write a report on it"),

@@ -17,25 +17,12 @@ def info(parser: ArgumentParser) -> None:
 
 
 def study(parser: ArgumentParser) -> None:
-    """List, plan and run the grid of configurations; what is recorded is not run again."""
+    """List or run the missing cells of the grid; what is recorded is not run again. `make study` runs them with Snakemake."""
     actions = parser.add_subparsers(dest="action", required=True)
-    grid = ArgumentParser(add_help=False)
-    add_selection(grid, "cpu")
-    actions.add_parser("list", parents=[grid], help="list the missing cells")
-    actions.add_parser("run", parents=[grid], help="run the missing cells in this process").add_argument(
-        "--seconds", type=float, help="stop in good order before this many seconds"
-    )
-    actions.add_parser("plan", parents=[grid], help="write the plan for Snakemake").add_argument("output", type=Path)
-    make = actions.add_parser("make", parents=[grid], help="write the plan and run it with Snakemake")
-    make.add_argument("--workflow", default="default", help="Snakemake profile: default, slurm or a folder")
-    make.add_argument("--batch", type=int, default=1, help="cells that share one process")
-    make.add_argument("--gpus", type=int, default=1, help="GPUs that a job asks for")
-    make.add_argument("--snakemake", default="", help="more options for Snakemake, or a target, in one word")
-    for name, what in (("images", "image store"), ("pretrain", "pretrained trunks"), ("cell", "records")):
-        action = actions.add_parser(name, help=f"make the {what} of the named cells of a plan (a job of the workflow)")
-        action.add_argument("plan", type=Path)
-        action.add_argument("keys", nargs="+", help="keys of cells in the plan")
-    actions.add_parser("table", help="write the table of a plan's records").add_argument("plan", type=Path)
+    add_selection(actions.add_parser("list", help="list the missing cells"), "cpu")
+    run = actions.add_parser("run", help="run the missing cells in this process")
+    add_selection(run, "cpu")
+    run.add_argument("--seconds", type=float, help="stop in good order before this many seconds")
 
 
 def add_selection(parser: ArgumentParser, profile: str) -> None:

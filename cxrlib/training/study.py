@@ -1,4 +1,4 @@
-"""`python -m cxrlib study`: list, plan and run the grid; what is recorded is not run again.
+"""`python -m cxrlib study`: list or run the missing cells of the grid; what is recorded is not run again.
 
 Several processes may work on one grid at once: each takes the first cell that no other holds. A cell that fails leaves
 its reason in `results/failed/<key>.txt` and does not stop the others; the next start tries it again, after the rest.
@@ -6,8 +6,6 @@ its reason in `results/failed/<key>.txt` and does not stop the others; the next 
 
 import argparse
 import gc
-import json
-import shlex
 import sys
 import time
 import traceback
@@ -19,33 +17,29 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from cxrlib.config import RunConfig, checked
+from cxrlib.config import RunConfig
 from cxrlib.data.editions import Edition, find_edition, load_edition
-from cxrlib.errors import CxrError, DataError, WeightsError
-from cxrlib.images.store import open_store
+from cxrlib.errors import CxrError, WeightsError
 from cxrlib.names import beta_text
 from cxrlib.networks.heads import default_head
 from cxrlib.networks.weights import imagenet_digest
 from cxrlib.paths import cache_root, results_root
 from cxrlib.records.provenance import machine
-from cxrlib.records.record import load_record, read_records, records_table, run_folder, runs_root
-from cxrlib.storage import atomic_path, lock
+from cxrlib.records.record import load_record, read_records, run_folder, runs_root
+from cxrlib.storage import lock
 from cxrlib.training.grid import PARTS, Cell, cells, listed_cells
 from cxrlib.training.precision import best_device
-from cxrlib.training.runs import pretrained_trunk, pretraining_key, run, run_inputs
-from cxrlib.training.workflow import drive, driving, plan_path, profile_folder
+from cxrlib.training.runs import run, run_inputs
 
 
 def selected(arguments: argparse.Namespace) -> tuple[Edition, list[Cell]]:
     """The edition and the cells that the options of `cli.options.add_selection` choose."""
     common = {name: getattr(arguments, name) for name in ("profile", "licences", "precision", "draws", "seeds")}
     common["edition"] = find_edition() if arguments.edition == "auto" else arguments.edition
-    found = (
-        listed_cells(arguments.grid, **common)
-        if arguments.grid
-        else cells(parts=arguments.parts or tuple(PARTS), **common)
-    )
-    return load_edition(common["edition"], arguments.licences), found
+    edition = load_edition(common["edition"], arguments.licences)
+    if arguments.grid:
+        return edition, listed_cells(arguments.grid, **common)
+    return edition, cells(parts=arguments.parts or tuple(PARTS), **common)
 
 
 def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list[WeightsError]]:
@@ -60,27 +54,23 @@ def missing(planned: Sequence[Cell], edition: Edition) -> tuple[list[Cell], list
         except WeightsError as error:
             lacking[model] = error
 
-    def recorded(c: RunConfig) -> bool:
-        known = c.pretraining != "imagenet" or c.model not in lacking
-        return known and run_folder(c, run_inputs(c, edition)).is_dir()
+    def recorded(config: RunConfig) -> bool:
+        known = config.pretraining != "imagenet" or config.model not in lacking
+        return known and run_folder(config, run_inputs(config, edition)).is_dir()
 
     return [cell for cell in planned if not recorded(cell.config)], list(lacking.values())
 
 
-def make_plan(planned: Sequence[Cell], edition: Edition, profile: str, grid: str | None = None) -> dict[str, Any]:
-    """The plan of a grid for the workflow, which reads it with neither torch nor data: cache, table, digest, a row a cell.
-
-    `grid`: the name of a grid that is not the study's; its table has that name too.
-    """
-    rows = []
-    for config in (cell.config for cell in planned):
-        folder = run_folder(config, run_inputs(config, edition))
-        trunk = pretraining_key(config, edition) if config.pretraining.endswith("chestxray") else None
-        row = {"key": folder.name, "record": str(folder), "recorded": folder.is_dir(), "pretraining": trunk}
-        rows.append(row | {"config": config.model_dump()})
-    table = results_root() / "tables" / f"{'-'.join(filter(None, (profile, edition.name, grid)))}.csv"
-    data = {"edition": edition.name, "licences": edition.licences, "data": edition.digest}
-    return {"cache": str(cache_root()), "table": str(table), **data, "cells": rows}
+def survey(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell]]:
+    """The edition, the cells that the options choose and those of them without a record; prints how many."""
+    edition, planned = selected(arguments)
+    todo, lacking = missing(planned, edition)
+    print(
+        f"{edition.short}, profile {arguments.profile}: {len(planned)} cells planned, {len(todo)} missing", flush=True
+    )
+    for error in lacking:
+        _say(f"cells that start from these weights count as missing: {error}")
+    return edition, planned, todo
 
 
 def run_cells(
@@ -96,18 +86,18 @@ def run_cells(
     would pass `deadline` (of `time.monotonic()`). `after_each` is called after each cell that was run.
     """
     edition.require_images()
-    turns: list[tuple[Path, RunConfig, float]] = []
+    turns: list[tuple[Path, RunConfig]] = []
     failed: dict[str, str] = {}
     for config in configs:
         try:
-            turns.append((run_folder(config, run_inputs(config, edition)), config, 0.0))
+            turns.append((run_folder(config, run_inputs(config, edition)), config))
         except CxrError as error:  # initial weights that cannot be had
             failed[f"{config.cohort} {config.model} {config.pretraining} {config.protocol}"] = str(error)
     queue = deque(sorted(turns, key=lambda turn: failure_note(turn[0].name).exists()))
     slowest = _slowest(configs) if deadline is not None else {}
-    finished, lost = 0, False
+    finished, lost, held = 0, False, set[Path]()
     while queue and not lost:
-        folder, config, patience = queue.popleft()
+        folder, config = queue.popleft()
         if folder.is_dir():
             finished += 1
             continue
@@ -116,10 +106,11 @@ def run_cells(
             print(f"stopped before the time limit: {len(queue) + 1} cells left", flush=True)
             break
         try:
-            with lock(cache_root() / "study" / folder.name).acquire(timeout=patience):
+            with lock(cache_root() / "study" / folder.name).acquire(timeout=5.0 if folder in held else 0.0):
                 reason, lost = _attempt(config, edition, folder.name)
         except Timeout:  # another process is at work on it
-            queue.append((folder, config, 5.0))
+            held.add(folder)
+            queue.append((folder, config))
             continue
         took = time.monotonic() - began
         slowest[config.model] = max(slowest.get(config.model, 0.0), took)
@@ -153,19 +144,19 @@ def _attempt(config: RunConfig, edition: Edition, key: str) -> tuple[str | None,
 
     After a failure its note holds the traceback, and its memory is free again.
     """
-    note, reason, lost = failure_note(key), None, False
+    note = failure_note(key)
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text("the process ended before the cell did: killed, for want of memory perhaps, or at its time limit\n")
     try:
         run(config, edition)
+    except KeyboardInterrupt:
+        note.unlink()
+        raise
     except Exception as error:  # one cell of hundreds: whatever it died of, the others go on
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         lost = isinstance(error, getattr(torch, "AcceleratorError", ())) and "out of memory" not in str(error)
         note.write_text("".join(traceback.format_exception(error)))
-    except KeyboardInterrupt:
-        note.unlink()
-        raise
-    if reason is None:
+    else:
         note.unlink()
         return None, False
     gc.collect()  # after the except block: until its end the traceback holds the tensors
@@ -186,21 +177,10 @@ def _slowest(configs: Sequence[RunConfig]) -> dict[str, float]:
 
 def main(**options: Any) -> int:
     """Run `python -m cxrlib study`; returns 1 if a cell that was asked for is still missing."""
-    arguments = argparse.Namespace(**options)
-    if arguments.action in ("images", "pretrain", "cell", "table"):
-        return _from_plan(arguments)
-    if arguments.action == "make":
-        profile_folder(arguments.workflow)  # a wrong name is said before the plan is made
-        with driving(plan_path()):
-            _write_plan(arguments, plan_path())
-            more = shlex.split(arguments.snakemake)
-            return drive(plan_path(), arguments.workflow, arguments.batch, arguments.gpus, more)
-    if arguments.action == "plan":
-        _write_plan(arguments, arguments.output)
-        return 0
-    edition, _, todo = _grid(arguments)
-    if arguments.action == "run":
-        deadline = None if arguments.seconds is None else time.monotonic() + arguments.seconds
+    edition, _, todo = survey(argparse.Namespace(**options))
+    if options["action"] == "run":
+        seconds = options["seconds"]
+        deadline = None if seconds is None else time.monotonic() + seconds
         return int(run_cells([cell.config for cell in todo], edition, deadline) > 0)
     for cell in todo:
         c = cell.config
@@ -208,50 +188,4 @@ def main(**options: Any) -> int:
         beyond = [value for default, value in usual if value != default]
         weight, repeat = f"beta {beta_text(c.beta)}", f"draw {c.draw_seed} seed {c.seed}"
         print(f"{cell.part:12}", c.protocol, c.cohort, c.model, c.pretraining, weight, repeat, *beyond)
-    return 0
-
-
-def _grid(arguments: argparse.Namespace) -> tuple[Edition, list[Cell], list[Cell]]:
-    """The edition, the cells planned and those that are missing; says how many."""
-    edition, planned = selected(arguments)
-    todo, lacking = missing(planned, edition)
-    counts = f"{len(planned)} cells planned, {len(todo)} missing"
-    print(f"{edition.short}, profile {arguments.profile}: {counts}", flush=True)
-    for error in lacking:
-        _say(f"cells that start from these weights count as missing: {error}")
-    return edition, planned, todo
-
-
-def _write_plan(arguments: argparse.Namespace, target: Path) -> None:
-    edition, planned, _ = _grid(arguments)
-    plan = make_plan(planned, edition, arguments.profile, arguments.grid.stem if arguments.grid else None)
-    with atomic_path(target) as part:
-        part.write_text(json.dumps(plan, indent=1) + "\n")
-
-
-def _from_plan(arguments: argparse.Namespace) -> int:
-    """A job of the workflow: the image store, trunks or records of some cells of a plan, or its table."""
-    plan = json.loads(arguments.plan.read_text())
-    configs = {cell["key"]: checked(RunConfig, cell["config"]) for cell in plan["cells"]}
-    keys = getattr(arguments, "keys", [])
-    unknown = [key for key in keys if key not in configs]
-    if unknown:
-        raise DataError(f"the plan {arguments.plan.name} has no cell '{unknown[0]}': make the plan again.")
-    edition = load_edition(plan["edition"], plan["licences"])
-    if edition.digest != plan["data"]:
-        raise DataError(f"the data have changed since the plan {arguments.plan.name} was made: make the plan again.")
-    wanted = [configs[key] for key in keys]
-    if arguments.action == "cell":
-        return int(run_cells(wanted, edition) > 0)
-    if arguments.action == "table":
-        folders = [Path(cell["record"]) for cell in plan["cells"]]
-        table = records_table(load_record(folder) for folder in folders if folder.is_dir())
-        with atomic_path(plan["table"]) as part:
-            table.drop(columns=["wall_s", "machine"], errors="ignore").to_csv(part, index=False)
-        print(f"{plan['table']}: {len(table)} of {len(folders)} cells recorded")
-    for config in wanted:
-        if arguments.action == "images":
-            open_store(edition.images, config.image_size)
-        else:
-            pretrained_trunk(config, edition)
     return 0

@@ -80,7 +80,9 @@ def test_table_2_has_every_row_under_every_protocol_and_means_over_sound_seeds(r
         and cell["bacc"] == pytest.approx(np.mean([value(r, "bacc") for r in same]))
     )
     assert cell["bacc_low"] <= cell["bacc"] <= cell["bacc_high"] and cell["bacc_sd"] > 0
-    assert table.loc[table["in_paper"], "runs"].sum() == 0 and "0 of the table's 66 cells" in experiments.coverage(table)
+    assert table.loc[table["in_paper"], "runs"].sum() == 0 and "0 of the table's 66 cells" in experiments.coverage(
+        table
+    )
     assert "Here SqueezeNet with its own classifier (β = 0.75) reaches" in experiments.headline(table)
 
 

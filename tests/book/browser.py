@@ -50,6 +50,8 @@ _SETTLED = """(async () => {
   await new Promise((go) => document.readyState === 'complete' ? go() : addEventListener('load', go));
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   await new Promise((go) => setTimeout(go, 50));
+  const moving = document.getAnimations().map((one) => one.finished);  // colours fade in when the scheme is set
+  await Promise.race([Promise.allSettled(moving), new Promise((go) => setTimeout(go, 1000))]);
 })()"""
 _LAYOUT = """(() => {
   const found = [], wide = document.documentElement.clientWidth + 1;

@@ -167,6 +167,7 @@ def test_two_files_are_compared_in_pairs_and_the_report_replaces_only_itself(
     assert (tmp_path / "report" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_from_splits_to_score_by_command(record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     split, out, report = (str(tmp_path / name) for name in ("split.csv", "predictions.csv", "report"))
     options = ["splits", "--edition", "phantom", "--images", str(tmp_path / "images"), "--size", "32", "--out", split]
@@ -235,6 +236,7 @@ def test_models_and_images_that_are_none_are_told_in_one_sentence(record: Record
         predicting.list_images(tmp_path / "table.csv")
 
 
+@pytest.mark.slow
 def test_the_submissions_that_ship_are_scored_everywhere(project: Path) -> None:
     cards, scored, aside = score_submissions(load_edition("open"), project / "results" / "submissions")
     assert not aside

@@ -172,6 +172,7 @@ def test_an_ordinary_link_loads_nothing(tmp_path: Path) -> None:
     assert offline.outside_assets(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_notebooks_run_again_when_and_only_when_something_changed(spoilt: Path) -> None:
     both = ["chapters/01_one", "chapters/02_two"]
     (spoilt / "_build" / "html" / "index.html").unlink()  # the copy lies elsewhere: read, but not executed again
@@ -189,6 +190,7 @@ def test_notebooks_run_again_when_and_only_when_something_changed(spoilt: Path) 
     assert executed(spoilt) == []
 
 
+@pytest.mark.slow
 def test_a_record_made_by_a_chapter_does_not_run_the_book_again(spoilt: Path) -> None:
     record = (
         "from pathlib import Path\nfrom cxrlib.paths import results_root\nfolder = results_root() / 'runs' / 'mine'\n"
@@ -208,6 +210,7 @@ def test_a_failing_cell_fails_the_build(spoilt: Path) -> None:
     assert "on purpose" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_warning_fails_the_build_and_still_does_the_second_time(spoilt: Path) -> None:
     write_chapter(spoilt, "02_two", new_markdown_cell("# Two\n\nSee {numref}`fig-nowhere`.\n\n```{nonsense}\n```"))
     for _ in range(2):

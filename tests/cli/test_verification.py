@@ -28,6 +28,7 @@ def committed(phantom_env, project):
     editions._load.cache_clear()
 
 
+@pytest.mark.slow
 def test_committed_results_are_the_same_and_a_run_of_another_machine_is_skipped(committed, capsys, monkeypatch):
     monkeypatch.setattr(verification, "machine", lambda device: "another processor, 2 threads")
     assert verification.verify(runs=1, write=False) == 0
@@ -35,6 +36,7 @@ def test_committed_results_are_the_same_and_a_run_of_another_machine_is_skipped(
     assert f"{KEPT} records" in said and "0 differ, 1 skipped" in said and "skipped  run" in said
 
 
+@pytest.mark.slow
 def test_a_doctored_record_and_a_doctored_table_are_named(committed, capsys):
     record = next((committed / "runs").glob("*/record.json"))
     record.write_text(record.read_text().replace('"bacc": 0.', '"bacc": 1.', 1))
@@ -52,12 +54,14 @@ def _change(monkeypatch, column, row, value):
     return table
 
 
+@pytest.mark.slow
 def test_a_doctored_manifest_row_is_a_difference(committed, capsys, monkeypatch):
     _change(monkeypatch, "label", manifests.cxr_open().index[manifests.cxr_open()["label"] == "covid"][0], "non_covid")
     assert verification.verify(runs=0, write=False) == 1
     assert "  manifest open " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_doctored_hash_that_links_test_images_is_a_difference(committed, capsys, monkeypatch):
     table = manifests.cxr_open()
     ids = read_records()[0][0].test()["image_id"].str.removeprefix("cxr-open/")
@@ -67,6 +71,7 @@ def test_a_doctored_hash_that_links_test_images_is_a_difference(committed, capsy
     assert "  manifest linked components: other links of cxr-open/" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_with_images_the_row_of_the_package_that_is_not_the_images_is_named(real_data, committed, monkeypatch):
     row = manifests.cxr_open().index[0]
     monkeypatch.setenv("CXR_DATA", str(real_data))

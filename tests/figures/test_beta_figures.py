@@ -1,11 +1,13 @@
 """The figures on the weight draw every weight and every loss."""
 
 import matplotlib.pyplot as plt
+import pytest
 
 from cxrlib.analysis.beta import tables, theory
 from cxrlib.figures import beta
 
 
+@pytest.mark.slow
 def test_the_figures_draw_every_beta():
     x, labels = theory.separable_sample(size=60)
     table = theory.overlapping_table(betas=(0.5, 1.0, 2.0), size=200)

@@ -43,6 +43,7 @@ def test_a_run_leaves_a_whole_record_that_repeats_and_is_read_back(edition, monk
     assert runs.run(config, edition).metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, monkeypatch):
     config = run_config(**TINY).replace(epochs=4)
     whole = runs.run(config, edition)

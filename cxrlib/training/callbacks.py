@@ -101,14 +101,7 @@ class Resume(Callback):
             "identity": self.identity,
             "model": self.learn.model.state_dict(),
             "optimiser": self.learn.opt.state_dict(),
-            "trackers": [
-                {
-                    name: value
-                    for name, value in vars(tracker).items()
-                    if name in ("best", "wait", "best_epoch", "_state")
-                }
-                for tracker in self._trackers()
-            ],
+            "trackers": [{name: vars(one)[name] for name in TRACKED if name in vars(one)} for one in self._trackers()],
             "values": [list(map(float, values)) for values in self.recorder.values],
             "smooth_loss": (smooth.count, smooth.val),
             "random": torch.get_rng_state(),

@@ -46,12 +46,14 @@ os.dup2(read, 3), os.dup2(write, 4)  # where the debugging pipe is looked for
 os.set_inheritable(3, True), os.set_inheritable(4, True)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+# Colours that fade in when the scheme is set would be judged half way: nothing moves in a checked page.
+_STILL = """(() => { const still = new CSSStyleSheet();
+  still.replaceSync('*, *::before, *::after { transition: none !important; animation: none !important; }');
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, still]; })()"""
 _SETTLED = """(async () => {
   await new Promise((go) => document.readyState === 'complete' ? go() : addEventListener('load', go));
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  await new Promise((go) => setTimeout(go, 50));
-  const moving = document.getAnimations().map((one) => one.finished);  // colours fade in when the scheme is set
-  await Promise.race([Promise.allSettled(moving), new Promise((go) => setTimeout(go, 1000))]);
+  await new Promise((go) => requestAnimationFrame(() => setTimeout(go, 50)));
 })()"""
 _LAYOUT = """(() => {
   const found = [], wide = document.documentElement.clientWidth + 1;
@@ -81,7 +83,8 @@ _LAYOUT = """(() => {
 # Of docutils' own markup: a citation list is no list to axe.
 _AXE_RUN = """axe.run({include: [document.querySelector('article') || document.body], exclude: [['.citation-list']]}, {resultTypes: ['violations']}).then((r) =>
   r.violations.filter((v) => ['serious', 'critical'].includes(v.impact))
-    .map((v) => `${v.id} (${v.impact}): ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(' | ')}`))"""
+    .map((v) => `${v.id} (${v.impact}): ${v.help}: ${v.nodes.slice(0, 3)
+      .map((n) => `${n.html.slice(0, 120)} ${[...n.any, ...n.all].map((c) => c.message).join(' ').slice(0, 200)}`).join(' | ')}`))"""
 
 
 def executable() -> str | None:
@@ -110,6 +113,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=_STILL)
 
     def call(self, method: str, seconds: float = 180, **parameters: Any) -> Any:
         """Send a command of the DevTools protocol and return its result; events that arrive meanwhile are collected."""

@@ -18,6 +18,7 @@ from cxrlib.data.editions import link
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
 from cxrlib.data.readers.base import LABELS, MISSING, NOT_NAMED, REPEATED, Collection
+from cxrlib.images.decoding import PHANTOM, jpeg_damage, read_bytes
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
 
@@ -156,9 +157,16 @@ def patients(facts: Facts) -> Verdict:
 def unreadable(facts: Facts) -> Verdict:
     """Every file can be decoded and holds a picture."""
     reasons = ", ".join(f"{n} {reason}" for reason, n in facts.quarantined["reason"].value_counts().items())
-    none = "none found; damage that still decodes, as in a garbled JPEG scan, is not recognised."
-    text = f"images that cannot serve: {reasons}. Replace or drop them."
-    return _found(WARNING, facts.quarantined, text, none=none)
+    return _found(WARNING, facts.quarantined, f"images that cannot serve: {reasons}. Replace or drop them.")
+
+
+def damaged(facts: Facts) -> Verdict:
+    """No JPEG file makes its decoder complain."""
+    found = facts.images["path"].map(lambda path: None if path.startswith(PHANTOM) else jpeg_damage(read_bytes(path)))
+    rows = facts.images.assign(reason=found)[found.notna()]
+    text = "JPEG files that decode with a complaint: {n}. Look at them, and fetch them again."
+    none = "none found; damage whose bits decode to another picture without complaint is not recognised."
+    return _found(WARNING, rows, text, none=none)
 
 
 def exact_duplicates(facts: Facts) -> Verdict:
@@ -271,23 +279,17 @@ CHECKS: dict[str, Callable[[Facts], Verdict]] = {
     "classes": classes,
     "labels": labels,
     "patients": patients,
-    "missing files": _nothing_left_out(
-        MISSING, "files of the table that are not there: {n}. Restore them or drop their rows."
-    ),
-    "unnamed files": _nothing_left_out(
-        NOT_NAMED,
-        "image files without a row in the table: {n}. Add rows for them or move them away; names must be UTF-8.",
-    ),
-    "repeated rows": _nothing_left_out(
-        REPEATED, "rows that repeat a file of an earlier row: {n}. Keep one row a file."
-    ),
+    "missing files": _nothing_left_out(MISSING, "files of the table that are not there: {n}. Restore them or drop their rows."),
+    "unnamed files": _nothing_left_out(NOT_NAMED, "image files without a row in the table: {n}. Add rows for them or move them away; names must be UTF-8."),
+    "repeated rows": _nothing_left_out(REPEATED, "rows that repeat a file of an earlier row: {n}. Keep one row a file."),
     "unreadable images": unreadable,
+    "damaged images": damaged,
     "exact duplicates": exact_duplicates,
     "near-duplicates": near_duplicates,
     "contradictory labels": contradictions,
     "leakage": leakage,
     "shortcuts": shortcuts,
-}
+}  # fmt: skip
 """All checks in the order of the report."""
 
 

@@ -1,5 +1,6 @@
 """Tables of one's own as people write them: labels, patients, separators, encodings, paths; and copies that were changed."""
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from cxrlib.data.division import divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, own, read_data
 from cxrlib.errors import DataError
+from cxrlib.images.decoding import QuarantineError, decode, jpeg_damage, min_max, to_uint8
 from cxrlib.images.hashing import TRANSFORMS, picture_hashes
 from cxrlib.protocols import PROTOCOLS
 
@@ -206,9 +208,36 @@ def test_strips_and_nearly_constant_images_get_a_remark(folder):
     assert verdict.rows["image_id"].tolist() == ["own/a.png", "own/b.png"]
 
 
+def test_a_garbled_jpeg_scan_gets_a_remark(folder):
+    """Pillow decodes most such files without a word; libjpeg complains of most of them, and of no sound file."""
+    rng, buffer = np.random.default_rng(0), io.BytesIO()
+    Image.fromarray(to_uint8(min_max(gaussian_filter(rng.normal(size=(96, 96)), 5)))).save(buffer, "JPEG", quality=90)
+    sound, silent, seen = buffer.getvalue(), 0, 0
+    assert jpeg_damage(sound) is None
+    scan = sound.index(b"\xff\xda") + 20
+    for start in range(scan, len(sound) - 60, 20):
+        broken = sound[:start] + rng.bytes(20) + sound[start + 20 :]
+        try:
+            decode(broken)
+        except QuarantineError:  # found as it always was
+            continue
+        silent += 1
+        seen += jpeg_damage(broken) is not None
+    assert silent > 20
+    assert seen > silent / 2
+
+    table = write(folder, ["covid", "normal", "covid", "normal"])
+    (folder / "a.png").write_bytes(sound)
+    assert check(own.read(table)).verdicts["damaged images"].verdict == "OK"
+    (folder / "a.png").write_bytes(sound[:scan] + bytes(30) + sound[scan + 30 :])
+    found = check(own.read(table)).verdicts["damaged images"]
+    assert (found.verdict, found.rows["image_id"].tolist()) == ("warning", ["own/a.png"])
+    assert found.rows["reason"].str.contains("Corrupt JPEG data").all()
+
+
 def test_what_is_not_recognised_is_said(folder):
     by_name = check(own.read(write(folder, ["covid", "normal", "covid", "normal"]))).verdicts
-    assert "garbled JPEG" in by_name["unreadable images"].sentence
+    assert "is not recognised" in by_name["damaged images"].sentence
     assert "crops beyond 6 %" in by_name["near-duplicates"].sentence
 
 

@@ -59,7 +59,7 @@ def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.Data
         lower=lambda d: (d < 0).sum(),
     )
     table.insert(1, "degenerate", [found[contrast].degenerate for contrast, _ in table.index])
-    table.insert(2, "identical", grouped["identical"].sum())
+    table.insert(2, "identical", grouped["identical"].sum().astype(int))
     return table.reset_index().assign(metric=lambda t: t["metric"].map(name))
 
 

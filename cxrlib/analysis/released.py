@@ -97,7 +97,7 @@ def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.Dat
     grouped = differences.groupby(["factor", "model", "metric"], sort=False)
     test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}
     table = grouped["difference"].agg(pairs="size", mean="mean", sd="std", **test)
-    table = table.assign(identical=grouped["identical"].sum()).reset_index()
+    table = table.assign(identical=grouped["identical"].sum().astype(int)).reset_index()
     noise = retraining_noise(select(records, protocol="paper", beta=None)).rename(columns={"band": "noise"})
     return table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
 

@@ -4,7 +4,6 @@
 the pixels (borders, sharpness, compression, markers), so a label that follows from them can be learned without a lung.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -18,7 +17,8 @@ from cxrlib.data.editions import link
 from cxrlib.data.folds import grouped_folds
 from cxrlib.data.readers import own
 from cxrlib.data.readers.base import LABELS, MISSING, NOT_NAMED, REPEATED, Collection
-from cxrlib.images.decoding import PHANTOM, jpeg_damage, read_bytes
+from cxrlib.images.damage import jpeg_damage
+from cxrlib.images.decoding import PHANTOM, read_bytes
 from cxrlib.images.hashing import SIDE, transformed_pairs
 from cxrlib.images.store import open_store
 
@@ -133,16 +133,16 @@ def classes(facts: Facts) -> Verdict:
     """Both classes are there, with enough patients to divide."""
     known = facts.images.groupby("label")["component"].agg(["size", "nunique"]).reindex(LABELS, fill_value=0)
     text = " and ".join(f"{size} {label} images of {people} patients" for label, size, people in known.itertuples())
-    rare, most = known["size"].min(), known["size"].max()
+    rare = known["size"].min()
     if known["nunique"].min() < FEWEST:
         return Verdict(ERROR, int(rare), f"there are {text}: collect at least {FEWEST} patients of each class.")
-    return Verdict(OK, len(facts.images), f"there are {text}, {most / rare:.3g} to 1.")
+    return Verdict(OK, len(facts.images), f"there are {text}, {known['size'].max() / rare:.3g} to 1.")
 
 
 def labels(facts: Facts) -> Verdict:
     """Every image has a label."""
-    rows = facts.images[facts.images["label"].isna()]
-    return _found(WARNING, rows, "images without a label: {n}. Label them, or they are left out.")
+    unknown = facts.images["label"].isna()
+    return _found(WARNING, facts.images[unknown], "images without a label: {n}. Label them, or they are left out.")
 
 
 def patients(facts: Facts) -> Verdict:
@@ -162,8 +162,8 @@ def unreadable(facts: Facts) -> Verdict:
 
 def damaged(facts: Facts) -> Verdict:
     """No JPEG file makes its decoder complain."""
-    found = facts.images["path"].map(lambda path: None if path.startswith(PHANTOM) else jpeg_damage(read_bytes(path)))
-    rows = facts.images.assign(reason=found)[found.notna()]
+    files = facts.images[~facts.images["path"].str.startswith(PHANTOM)]
+    rows = files.assign(reason=[jpeg_damage(read_bytes(path)) for path in files["path"]]).dropna(subset="reason")
     text = "JPEG files that decode with a complaint: {n}. Look at them, and fetch them again."
     none = "none found; damage whose bits decode to another picture without complaint is not recognised."
     return _found(WARNING, rows, text, none=none)
@@ -263,7 +263,7 @@ def association(images: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 def _folder(path: PurePath) -> str:
     """The folders of an image, without those that only state a label or a split."""
-    return "/".join(part for part in path.parts[1:-1] if re.sub(r"\s", "", part.lower()) not in LAYOUT_WORDS)
+    return "/".join(part for part in path.parts[1:-1] if "".join(part.lower().split()) not in LAYOUT_WORDS)
 
 
 def _left_out(facts: Facts, reason: str) -> pd.DataFrame:

@@ -17,7 +17,8 @@ from cxrlib.data.division import divide
 from cxrlib.data.editions import edition_of
 from cxrlib.data.readers import Collection, own, read_data
 from cxrlib.errors import DataError
-from cxrlib.images.decoding import QuarantineError, decode, jpeg_damage, min_max, to_uint8
+from cxrlib.images.damage import jpeg_damage
+from cxrlib.images.decoding import QuarantineError, decode, min_max, to_uint8
 from cxrlib.images.hashing import TRANSFORMS, picture_hashes
 from cxrlib.protocols import PROTOCOLS
 

@@ -33,5 +33,5 @@ def estimate(value: float | None, low: float | None, high: float | None, digits:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as '3.8 %'."""
-    return f"{100 * share:.{digits}f} %"
+    """A share as '3.8 %', the two not to be parted at the end of a line."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"

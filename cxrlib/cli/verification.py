@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 import cxrlib.analysis
+from cxrlib.analysis.sentences import count
 from cxrlib.data.editions import Edition, recorded_edition
 from cxrlib.data.readers import cxr_open, read_collection
 from cxrlib.errors import CxrError, RecordError
@@ -47,9 +48,8 @@ def verify(runs: int, write: bool) -> int:
         print(f"{state:8} {line[0]:10} {line[1]} (tolerance: {line[2]})", flush=True)
     table = pd.DataFrame(lines, columns=["what", "name", "tolerance", "difference"])
     differing, skipped = table[table["difference"].fillna("") != ""], table["difference"].isna()
-    plural = {"analysis": "analyses"}
     compared = table.loc[~skipped, "what"].value_counts()
-    kinds = ", ".join(f"{count} {plural.get(what, what + 's')}" for what, count in compared.items())
+    kinds = ", ".join(count(n, what, "analyses" if what == "analysis" else "") for what, n in compared.items())
     where = " (the images that the records are of are not at hand: analyses were read, not computed)"
     print(f"verified: {kinds}; {len(differing)} differ, {skipped.sum()} skipped{'' if edition.has_images else where}")
     for row in differing.itertuples():
@@ -104,9 +104,9 @@ def _manifest(records: list[Record], edition: Edition) -> Iterator[Line]:
         yield "manifest", "package against images", "exact", difference
 
 
-def _spread(records: list[Record], count: int) -> list[Record]:
-    """At most `count` of the records, spread evenly."""
-    return [records[i] for i in np.linspace(0, len(records) - 1, min(count, len(records))).astype(int)]
+def _spread(records: list[Record], most: int) -> list[Record]:
+    """At most `most` of the records, spread evenly."""
+    return [records[i] for i in np.linspace(0, len(records) - 1, min(most, len(records))).astype(int)]
 
 
 def _metrics(found: Record) -> str:

@@ -177,6 +177,6 @@ def test_related_systems_stand_in_one_table_and_say_what_was_not_run(records):
 def test_helpers_of_sentences():
     assert (count(1, "run"), count(2, "run"), count(0, "pair")) == ("1 run", "2 runs", "0 pairs")
     assert listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c" and listed([]) == ""
-    assert signed(0.01234) == "+0.012" and percent(0.5) == "50.0 %"
+    assert signed(0.01234) == "+0.012" and percent(0.5) == "50.0\N{NO-BREAK SPACE}%"
     assert interval(0.1, 0.2) == "[0.100, 0.200]" and interval(None, 0.2) == "no interval"
     assert estimate(None, None, None) == "not defined" and estimate(0.5, 0.1, 0.9, 1) == "0.5 [0.1, 0.9]"

@@ -45,9 +45,9 @@ def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
-    """Every contrast and metric that has a pair: pairs, degenerate, identical, mean difference, range, higher, lower.
+    """Every contrast and metric that has a pair: pairs, degenerate, mean difference, range, higher, lower, ...
 
-    `degenerate`: pairs left out because a network learned nothing; `identical`: pairs of the same run, bit for bit.
+    `degenerate`: pairs left out because a network learned nothing; `identical`, `two_machines`: pairs of which that is so.
     """
     grouped = differences.groupby(["contrast", "metric"], sort=False)
     table = grouped["difference"].agg(
@@ -59,7 +59,7 @@ def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.Data
         lower=lambda d: (d < 0).sum(),
     )
     table.insert(1, "degenerate", [found[contrast].degenerate for contrast, _ in table.index])
-    table.insert(2, "identical", grouped["identical"].sum().astype(int))
+    table = table.join(grouped[["identical", "two_machines"]].sum().astype(int))
     return table.reset_index().assign(metric=lambda t: t["metric"].map(name))
 
 

@@ -34,14 +34,18 @@ class Pairs:
 
 
 def difference_table(pairs: Iterable[Pair]) -> pd.DataFrame:
-    """A row a pair and one of `METRICS`: `SHOWN` of the treated run, metric, difference, identical (the same run bit for bit)."""
+    """A row a pair and one of `METRICS`: `SHOWN` of the treated run, metric, difference, identical, two_machines.
+
+    `identical`: the same run bit for bit. `two_machines`: trained on two, where one seed gives two courses of training.
+    """
     rows = [
-        (*shown, metric, value(one, metric) - value(other, metric), same)
+        (*shown, metric, value(one, metric) - value(other, metric), *facts)
         for one, other in pairs
-        for shown, same in [([getattr(one.config, name) for name in SHOWN], same_predictions(one, other))]
+        for facts in [(same_predictions(one, other), one.machine != other.machine)]
+        for shown in [[getattr(one.config, name) for name in SHOWN]]
         for metric in METRICS
     ]
-    return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical"])
+    return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical", "two_machines"])
 
 
 def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:

@@ -14,7 +14,7 @@ from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
-from cxrlib.names import beta_text
+from cxrlib.names import beta_text, name
 from cxrlib.records.record import Record, select
 
 LINEAR = "linear, as released"
@@ -91,15 +91,16 @@ def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
 def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     """Mean difference of each factor, network and metric, with its spread, a test over seeds, and the noise of training.
 
-    p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`: pairs that are the same run bit for
-    bit; `noise`: the 95th percentile of the absolute difference of two runs under `paper` that differ in their seed alone.
+    p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`, `two_machines`: pairs of which that
+    is so; `noise`: the 95th percentile of the absolute difference of two runs under `paper` that differ in their seed alone.
     """
     grouped = differences.groupby(["factor", "model", "metric"], sort=False)
     test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}
     table = grouped["difference"].agg(pairs="size", mean="mean", sd="std", **test)
-    table = table.assign(identical=grouped["identical"].sum().astype(int)).reset_index()
+    table = table.join(grouped[["identical", "two_machines"]].sum().astype(int)).reset_index()
     noise = retraining_noise(select(records, protocol="paper", beta=None)).rename(columns={"band": "noise"})
-    return table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
+    found = table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
+    return found.assign(**{column: found[column].map(name) for column in ("model", "metric")})
 
 
 def loss_effect(records: Sequence[Record]) -> pd.DataFrame:
@@ -124,7 +125,7 @@ def learned_table(records: Sequence[Record]) -> pd.DataFrame:
     difference holds its effect.
     """
     rows = [
-        (r.config.model, r.config.pretraining, r.config.cohort, r.config.protocol, beta_text(r.config.beta), r.degenerate is None)
+        (name(r.config.model), name(r.config.pretraining), name(r.config.cohort), r.config.protocol, beta_text(r.config.beta), r.degenerate is None)
         for r in select(records, loss="wce", recipe="paper")
         if r.config.beta in (None, 0.75)
     ]  # fmt: skip

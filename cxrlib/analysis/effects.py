@@ -154,7 +154,7 @@ def pretraining_sentence(table: pd.DataFrame) -> str:
 
 
 def head_sentence(records: Sequence[Record]) -> str:
-    """Whether the head matters, in one or two sentences: pairs that differ in the head alone, and heads under which nothing is learned."""
+    """Whether the head matters, in a few sentences: pairs that differ in it alone, and where nothing is learned under it."""
     found = matched_pairs(records, "head", "native", "released")
     parts = []
     if len(found):
@@ -163,10 +163,17 @@ def head_sentence(records: Sequence[Record]) -> str:
             f"In {count(len(found), 'pair')} of runs that differ in the head alone the network's own classifier is "
             f"{signed(d.mean())} of balanced accuracy away from the released head (from {signed(d.min())} to {signed(d.max())})."
         )
-    configs = [r.config for r in select(records, head="released", beta=None, protocol="clean") if r.degenerate]
-    dead = [f"{name(c.model)} from {name(c.pretraining)} weights at {c.image_size} px" for c in configs]
+    runs = {
+        (name(r.config.model), name(r.config.pretraining), r.config.image_size, r.degenerate is None): value(r, "auroc")
+        for r in select(records, head="released", beta=None, protocol="clean")
+    }
+    dead = [(model, start, size) for model, start, size, learned in runs if not learned]
     if dead:
-        parts.append(f"Under the released head nothing at all is learned by {listed(list(dict.fromkeys(dead)))}.")
+        which = listed([f"{model} from {start} weights at {size} px" for model, start, size in dead])
+        parts.append(f"Under the released head nothing at all is learned by {which}.")
+    for (model, start, size, learned), auroc in runs.items():
+        if learned and (model, start) in {one[:2] for one in dead}:
+            parts.append(f"At {size} px {model} from {start} weights learns under it: AUROC {auroc:.3f}.")
     return " ".join(parts) or "No pair of runs differs in the head alone."
 
 

@@ -20,11 +20,8 @@ def signed(value: float, digits: int = 3) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """'[0.412, 0.633]'; 'no interval' where it is not defined."""
-    return (
-        "no interval"
-        if low is None or high is None or low != low or high != high
-        else f"[{low:.{digits}f}, {high:.{digits}f}]"
-    )
+    missing = low is None or high is None or low != low or high != high
+    return "no interval" if missing else f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def estimate(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:

@@ -163,6 +163,9 @@ def test_the_pilot_shows_who_learned_beside_the_priors_entropy():
         0.6365, abs=1e-3
     )
     assert "nothing at all is learned by ResNet-50 from random weights at 64 px" in effects.head_sentence([dead, alive])
+    larger = make_record(model="resnet50", head="released", beta=None, image_size=128)
+    assert "At 128 px ResNet-50 from random weights learns under it" in effects.head_sentence([dead, alive, larger])
+    assert "learns" not in effects.head_sentence([alive, larger])
 
 
 def test_related_systems_stand_in_one_table_and_say_what_was_not_run(records):

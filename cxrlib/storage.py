@@ -22,10 +22,9 @@ def atomic_path(target: Path | str, marker: str | None = None) -> Iterator[Path]
     Works for a file or, if the block makes a folder at the path, for a folder. An existing file is replaced; an existing
     folder only if it is empty or holds the file `marker`, which says that it is an earlier result of the same kind:
     whatever else lies there is the user's (ParameterError). Where the block does not write the marker, one is written
-    that lists the folder's files. After an exception nothing is left behind and an old
-    target stays as it was.
+    that lists the folder's files with their digests. After an exception nothing is left behind and an old target stays.
     """
-    target = Path(target)
+    target = Path(os.path.realpath(target))  # what a link leads to is replaced, not the link
     if target.is_dir():
         check_folder(target, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -34,11 +33,17 @@ def atomic_path(target: Path | str, marker: str | None = None) -> Iterator[Path]
         part = scratch / target.name
         yield part
         if marker and part.is_dir() and not (part / marker).is_file():
-            files = sorted(path.name for path in part.iterdir())
+            files = {path.name: file_digest(path) if path.is_file() else None for path in sorted(part.iterdir())}
             (part / marker).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
+        replaced = scratch / "replaced"
         if part.is_dir() and target.is_dir():
-            target.rename(scratch / "replaced")
-        os.replace(part, target)
+            target.rename(replaced)
+        try:
+            os.replace(part, target)
+        except OSError:
+            if replaced.is_dir():
+                replaced.rename(target)
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -47,8 +52,8 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
     """Raise ParameterError unless a folder may be written at `target`, an earlier one with `marker` being replaced.
 
     `data`: a folder, or a table in a folder, that the target must neither contain nor lie in. Call it before the work
-    whose result goes there, so that nobody learns of a wrong name at the end. A marker that lists the files of its
-    folder (JSON) protects every file that it does not name.
+    whose result goes there, so that nobody learns of a wrong name at the end. A marker (JSON) lists the files of its
+    folder under "files" and so protects every other; one that states nothing else, those that were edited since too.
     """
     target = Path(target).expanduser()
     if target.exists() and not target.is_dir():
@@ -66,16 +71,15 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
     if marker in held:
         try:
             stated = json.loads((target / str(marker)).read_text(encoding="utf-8"))
-            listed = [str(name) for name in stated.get("files", held)]
-        except (OSError, ValueError, AttributeError, TypeError):
-            raise ParameterError(
-                f"{target / str(marker)} is damaged: name another folder, or remove this one."
-            ) from None
-        strange = sorted(set(held).difference(listed, [marker]))
-        if strange:
-            raise ParameterError(
-                f"{target} holds {strange[0]}, which this command did not write: move it, or name another folder."
-            )
+            listed = dict(stated["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            damaged = f"{target / str(marker)} is damaged: name another folder, or remove this one."
+            raise ParameterError(damaged) from None
+        for name in sorted({*held} - {marker}):
+            edited = listed.get(name) and stated.keys() == {"files"} and listed[name] != file_digest(target / name)
+            if name not in listed or edited:
+                what = f"{target} holds {name}, which this command did not write{' like that' if edited else ''}"
+                raise ParameterError(f"{what}: move it, or name another folder.")
     check_writable(target)
 
 

@@ -50,6 +50,24 @@ def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "interrupted" in capsys.readouterr().err
 
 
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> int:
+        raise OSError(28, "No space left on device", "/somewhere/file")
+
+    monkeypatch.setattr("cxrlib.cli.info.info", full)
+    assert main(["info"]) == 2
+    assert (
+        capsys.readouterr().err
+        == "error: /somewhere/file: No space left on device: make room, or name another place.\n"
+    )
+
+
+def test_a_reader_that_stops_early_is_no_fault(project: Path) -> None:
+    line = f"{sys.executable} -m cxrlib info | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=project, capture_output=True, text=True, check=False)
+    assert "fault of the program" not in done.stderr and "Traceback" not in done.stderr
+
+
 def test_info_names_folders_editions_and_versions(phantom_env: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (phantom_env / "results" / "runs" / "one").mkdir(parents=True)
     (phantom_env / "results" / "runs" / "one" / "record.json").touch()

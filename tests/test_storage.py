@@ -4,6 +4,7 @@ import json
 import math
 import multiprocessing
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
         with atomic_path(target, "marker.json") as part:
             part.mkdir()
             (part / f"{number}.txt").write_text("x")
-    assert json.loads((target / "marker.json").read_text()) == {"files": ["2.txt"]}
+    assert json.loads((target / "marker.json").read_text()) == {"files": {"2.txt": file_digest(target / "2.txt")}}
     assert sorted(path.name for path in target.iterdir()) == ["2.txt", "marker.json"]
     assert list(tmp_path.iterdir()) == [target]
 
@@ -54,11 +55,51 @@ def test_a_folder_of_other_origin_is_never_replaced(tmp_path: Path) -> None:
             atomic_path(target, marker) as part,
         ):
             part.mkdir()
-    (target / "marker.json").write_text(json.dumps({"files": ["index.html"]}))
+    (target / "marker.json").write_text(json.dumps({"files": {"index.html": None}}))
     with pytest.raises(ParameterError, match=r"holds thesis.tex, which this command did not write"):
         check_folder(target, "marker.json")
     assert (target / "thesis.tex").read_text() == "x"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_edited_file_of_an_earlier_result_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "report"
+    with atomic_path(target, "marker.json") as part:
+        part.mkdir()
+        (part / "checklist.csv").write_text("for you to fill")
+    check_folder(target, "marker.json")
+    (target / "checklist.csv").write_text("filled")
+    with pytest.raises(ParameterError, match=r"holds checklist.csv, which this command did not write like that"):
+        check_folder(target, "marker.json")
+    for marker in ("{}", "[]", '{"files": ["checklist.csv"]}'):
+        (target / "marker.json").write_text(marker)
+        with pytest.raises(ParameterError, match="damaged"):
+            check_folder(target, "marker.json")
+    assert (target / "checklist.csv").read_text() == "filled"
+
+
+def test_an_old_folder_comes_back_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for text in ("first", "second"):
+        with pytest.raises(OSError) if text == "second" else nullcontext(), atomic_path(tmp_path / "r", "m") as part:
+            part.mkdir()
+            (part / "page").write_text(text)
+            if text == "second":
+                monkeypatch.setattr("cxrlib.storage.os.replace", full)
+    assert (tmp_path / "r" / "page").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "true.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("true.txt")
+    with atomic_path(tmp_path / "link.txt") as part:
+        part.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "true.txt").read_text() == "new"
 
 
 def test_a_folder_may_not_contain_the_data_nor_lie_in_them_nor_be_a_file(tmp_path: Path) -> None:

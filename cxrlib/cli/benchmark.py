@@ -8,8 +8,9 @@ from cxrlib.analysis.benchmark.predict import list_images, load_model, predict_i
 from cxrlib.analysis.benchmark.score import split_table, write_images
 from cxrlib.data.editions import load_edition
 from cxrlib.errors import ParameterError
+from cxrlib.paths import cache_root
 from cxrlib.records.record import read_records
-from cxrlib.storage import atomic_path, check_folder
+from cxrlib.storage import atomic_path, check_folder, digest, lock
 
 
 def splits(
@@ -36,9 +37,10 @@ def splits(
 def predict(model: str, images: Path, out: Path) -> int:
     """Write a network's predictions of a folder or table of images; 3 if some images could not be read, else 0."""
     unread = out.with_name(f"{out.name}.unreadable.csv")
-    _check_new(out, unread)
-    network, listed = load_model(model), list_images(images)
-    unreadable = predict_images(network, listed, out)
+    with lock(cache_root() / "locks" / digest(str(out.resolve()))[:16]):  # of two calls, the later finds the file there
+        _check_new(out, unread)
+        network, listed = load_model(model), list_images(images)
+        unreadable = predict_images(network, listed, out)
     for row in unreadable.head(5).itertuples():
         print(f"cannot be read: {row.image_id} ({row.reason})", file=sys.stderr)
     if len(unreadable):
@@ -55,10 +57,12 @@ def score(predictions: list[str], split: Path, report: Path | None) -> int:
         check_folder(report, scoring.MARKER)
     images = scoring.read_split(split)
     paths = [scoring.locate_predictions(name) for name in predictions]
-    names = [path.stem if path.suffix == ".csv" else path.parent.name for path in paths]
+    names = [path.parent.name if path.name == "predictions.parquet" else path.stem for path in paths]
     names = names if len(set(names)) == len(names) else [str(path) for path in paths]
     scored = [scoring.score(name, scoring.read_table(path), images) for name, path in zip(names, paths, strict=True)]
-    records = scoring.comparable(scored[0], read_records()[0])
+    found, aside = read_records()
+    print(*aside, sep="\n", end="\n" if aside else "", file=sys.stderr)
+    records = scoring.comparable(scored[0], found)
     print(*(scoring.summary_sentence(one, records) for one in scored), sep="\n")
     if len(scored) == 2:
         print(*scoring.paired_tests(*scored)["sentence"], sep="\n")

@@ -1,6 +1,7 @@
 """The command line's entry: one command, one exit status."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -60,6 +61,13 @@ def exit_status(name: str, command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    except (OSError, MemoryError) as error:
+        what = f"{error.filename or 'a file'}: {error.strerror}" if isinstance(error, OSError) else "not enough memory"
+        print(f"error: {what}: make room, or name another place.", file=sys.stderr)
+        return USER_ERROR
     except Exception:
         traceback.print_exc()
         print(f"error: a fault of the program in '{name}', not of your data; please report it.", file=sys.stderr)

@@ -56,10 +56,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Verdicts over one collection by the name of their check, in the order of `CHECKS`."""
+    """Verdicts over one collection by the name of their check, in the order of `CHECKS`; `changed` as in `Facts`."""
 
     collection: Collection
     verdicts: dict[str, Verdict]
+    changed: pd.DataFrame
 
     @property
     def worst(self) -> str:
@@ -74,8 +75,8 @@ class CheckReport:
     @property
     def labels(self) -> pd.DataFrame:
         """How each value of the label was read, in a table of one's own: value, label ('none' for unknown), rows."""
-        known = self.collection.labels
-        return pd.DataFrame(columns=["value", "label", "rows"]) if known is None else known.fillna({"label": "none"})
+        empty = pd.DataFrame(columns=["value", "label", "rows"])
+        return empty if self.collection.labels is None else self.collection.labels.fillna({"label": "none"})
 
     @property
     def table(self) -> pd.DataFrame:
@@ -126,7 +127,7 @@ def check(collection: Collection) -> CheckReport:
     pairs = pairs.assign(**{end: decoded.index[pairs[end]] for end in ("first", "second")})
     images = link(images.assign(part=published_split(images)), pairs)
     facts = Facts(collection, images, store.quarantined, pairs)
-    return CheckReport(collection, {name: one(facts) for name, one in CHECKS.items()})
+    return CheckReport(collection, {name: one(facts) for name, one in CHECKS.items()}, pairs)
 
 
 def classes(facts: Facts) -> Verdict:
@@ -183,8 +184,7 @@ def near_duplicates(facts: Facts) -> Verdict:
     ends = pd.concat([pairs.set_index(end)["transform"] for end in ("first", "second")])
     change = images["image_id"].map(ends[~ends.index.duplicated()])
     rows = images.assign(change=change)[several].sort_values("repeat")
-    n = rows["change"].notna().sum()
-    changed = f", {n} of them mirrored, turned, inverted or cropped" if n else ""
+    changed = f", {n} of them mirrored, turned, inverted or cropped" if (n := rows["change"].notna().sum()) else ""
     text = f"images that show the picture of another file: {{n}}{changed}. Look at them, and keep one of each."
     none = "none found; crops beyond 6 %, angles other than 90 degrees and several changes at once are not looked for."
     return _found(WARNING, rows, text, "repeat", none)

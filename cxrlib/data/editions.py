@@ -59,10 +59,12 @@ class Edition:
     has_images: bool = True
 
     @classmethod
-    def of(cls, name: str, images: pd.DataFrame, excluded: pd.DataFrame, **more: Any) -> "Edition":
+    def of(
+        cls, name: str, images: pd.DataFrame, excluded: pd.DataFrame, alike: pd.DataFrame | None = None, **more: Any
+    ) -> "Edition":
         """An edition of these rows, sorted, with their digest and linked components; `more`: the other fields."""
         images = images.sort_values("image_id", ignore_index=True)
-        return cls(name, link(images), excluded, images_digest(images), **more)
+        return cls(name, link(images, alike), excluded, images_digest(images), **more)
 
     @property
     def short(self) -> str:
@@ -134,9 +136,10 @@ def _load(name: str, licences: str, root: Path, scale: str, listed: bool = False
     return Edition.of(name, images, excluded, licences=licences, versions=versions, has_images=has_images)
 
 
-def edition_of(collection: Collection) -> Edition:
-    """An edition of one collection, whichever it is, under that collection's name."""
-    return Edition.of(collection.name, collection.images, collection.excluded, versions=_versions([collection]))
+def edition_of(collection: Collection, alike: pd.DataFrame | None = None) -> Edition:
+    """An edition of one collection, whichever it is, under that collection's name; `alike` as `link` takes it."""
+    versions = _versions([collection])
+    return Edition.of(collection.name, collection.images, collection.excluded, alike, versions=versions)
 
 
 def _versions(collections: Iterable[Collection]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""A network in numbers: parameters beside the paper's counts, arithmetic, memory and time, and how far it sees."""
+"""A network in numbers: parameters beside the paper's counts, arithmetic and memory, and how far it sees."""
 
 import copy
 import operator
-import timeit
 from collections.abc import Iterable
 from itertools import product
 from typing import cast
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor, fx, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxrlib.names import name
@@ -157,28 +155,6 @@ def cost_table(image_size: int) -> pd.DataFrame:
         macs, activations = image_costs(network, image_size)
         rows.append((model, image_size, _size(network.parameters()), macs, activations / 2**20, macs / activations))
     return pd.DataFrame(rows, columns=["model", "image_size", "parameters", "macs", "activation_mib", "macs_per_byte"])
-
-
-def relative_speed(model: str, reference: str, device: torch.device) -> float:
-    """How many times as fast as `reference` a training pass of `model` runs: float32, 8 random images of 64 pixels.
-
-    After a warm-up the fastest of five passes counts. Rates belong to a machine and an hour; a page states their ratio.
-    """
-    images, labels = torch.rand(8, 1, 64, 64, device=device), torch.arange(8, device=device) % 2
-
-    def seconds(name: str) -> float:
-        network = build_network(name, 64, seed=0).to(device).train()
-
-        def step() -> None:
-            cross_entropy(network(images), labels).backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
-        step()
-        return min(timeit.repeat(step, number=1, repeat=5))
-
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else None):  # dropout draws
-        return seconds(reference) / seconds(model)
 
 
 def _size(weights: Iterable[Tensor]) -> int:

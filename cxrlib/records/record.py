@@ -7,7 +7,7 @@ found (`sha256sum -c SHA256SUMS` finds it too). The key names a run for people a
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -159,7 +159,7 @@ def _sums(root: Path) -> dict[str, str]:
     path = root / SUMS
     if not path.is_file():
         return {}
-    pairs = (line.split("  ", 1) for line in path.read_text().splitlines() if "  " in line)
+    pairs = (line.split("  ", 1) for line in path.read_text(errors="replace").splitlines() if "  " in line)
     return {name.removesuffix("/record.json"): sha for sha, name in pairs}
 
 
@@ -205,8 +205,9 @@ def _load(folder: Path, sha256: str) -> Record:
         evaluate.check_predictions(predictions)
         evaluate.check_history(history, stored.provenance)
         evaluate.check_metrics(predictions, stored.metrics)
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.touch()
+        with suppress(OSError):  # a cache that cannot be written costs time, no record
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            seen.touch()
     return record
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 
 from cxrlib.config import RunConfig, RunParameters
 from cxrlib.data.cohorts import build_cohort
@@ -128,13 +129,17 @@ def _rows(split: str, part: Samples, logit: np.ndarray) -> pd.DataFrame:
 
 
 def keep(record: Record, network: Classifier) -> None:
-    """Write the trained weights into the cache and the record; where that fails, say where the record is kept instead."""
-    save_state(network, checkpoint_path(record.key), {"config": record.config.model_dump_json()})
+    """Write the record, and the trained weights into the cache; where that fails, say where the record is kept."""
     try:
         save_record(record)
     except OSError as error:
         kept = save_record(record, cache_root() / "unsaved")
         raise RecordError(f"the record could not be written ({error.strerror}): it is kept at {kept}.") from error
+    try:
+        save_state(network, checkpoint_path(record.key), {"config": record.config.model_dump_json()})
+    except (OSError, SafetensorError) as error:
+        where = runs_root(record.config) / record.key
+        raise RecordError(f"the weights could not be written ({error}): the record is at {where}.") from error
     interrupted(record.key).unlink(missing_ok=True)
 
 

@@ -223,6 +223,40 @@ def test_unreadable_images_are_listed_and_a_killed_call_goes_on(
     assert not list(tmp_path.glob(".again*"))
 
 
+def test_a_killed_call_on_other_files_is_not_taken_over(record: Record, tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng, model = np.random.default_rng(0), predicting.load_model(record.key)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(rng.integers(0, 255, (40, 40), np.uint8)).save(tmp_path / name / "0.png")
+    Image.fromarray(rng.integers(0, 255, (40, 40), np.uint8)).save(tmp_path / "elsewhere.png")
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "gone.png").symlink_to("nowhere.png")
+    parts = []
+    for name in ("a", "b"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "unlink", lambda path, **_: parts.append(path.name))
+            lost = predicting.predict_images(model, predicting.list_images(tmp_path / name), tmp_path / "out.csv")
+    assert len({part for part in parts if part.endswith(".part")}) == 2
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert found["image_id"].tolist() == ["0.png", "linked/0.png"]
+    assert lost[["image_id", "reason"]].to_numpy().tolist() == [["gone.png", "missing file"]]
+
+
+def test_the_key_of_a_doctored_record_is_not_scored(record: Record, split: pd.DataFrame, tmp_path: Path) -> None:
+    split.to_csv(tmp_path / "split.csv", index=False)
+    parquet = run_folder(record.config, record.inputs) / "predictions.parquet"
+    whole = parquet.read_bytes()
+    try:
+        perfect = record.predictions.assign(logit=lambda p: np.where(p["label"] == 1, 9, -9).astype(np.float32))
+        perfect.to_parquet(parquet)
+        assert main(["score", record.key, "--split", str(tmp_path / "split.csv")]) == 2
+    finally:
+        parquet.write_bytes(whole)
+    assert main(["score", record.key, "--split", str(tmp_path / "split.csv")]) == 0
+
+
 def test_models_and_images_that_are_none_are_told_in_one_sentence(record: Record, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="there is no model"):
         predicting.load_model("nothing")
@@ -244,6 +278,16 @@ def test_the_submissions_that_ship_are_scored_everywhere(project: Path) -> None:
     for one in scored:
         assert one.metrics["test"]["n"] == 3040
         assert 0.5 < one.metrics["test"]["auroc"] < 1
+
+
+def test_truth_values_count_as_certain_and_components_must_be_whole(split: pd.DataFrame, tmp_path: Path) -> None:
+    certain = split[split["split"] != "train"][["split", "image_id"]].assign(probability=split["label"] == 1)
+    certain.to_csv(tmp_path / "certain.csv", index=False)
+    assert score("certain", read_table(tmp_path / "certain.csv"), split).metrics["test"]["auroc"] == 1
+    split.assign(component=split["component"] + 0.5).to_csv(tmp_path / "split.csv", index=False)
+    with pytest.raises(DataError, match="components must be whole numbers"):
+        read_split(tmp_path / "split.csv")
+    assert results_table([]).empty
 
 
 def test_a_wrong_card_or_table_sets_its_submission_aside(project: Path, tmp_path: Path) -> None:
@@ -274,4 +318,4 @@ def test_the_example_learns_and_is_scored(
     assert main(["splits", "--edition", "phantom", "--images", str(tmp_path / "images"), "--out", str(split)]) == 0
     subprocess.run([sys.executable, project / "examples" / "train_anything.py", split, out], check=True)
     assert main(["score", str(out), "--split", str(split), "--report", str(report)]) == 0
-    assert json.loads((report / "metrics.json").read_text())["mine"]["test"]["auroc"] > 0.8
+    assert json.loads((report / "metrics.json").read_text())["mine"]["test"]["auroc_low"] > 0.5

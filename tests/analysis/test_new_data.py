@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image, ImageOps
+from safetensors import SafetensorError
 
 from cxrlib.analysis.audit import audit, read_table
 from cxrlib.analysis.benchmark.predict import load_model
@@ -20,7 +22,6 @@ from cxrlib.analysis.new_data.run import (
     against_baseline,
     by_source,
     checklist,
-    items,
     new_config,
     report_tables,
     train_on,
@@ -222,6 +223,35 @@ def test_a_disk_that_fills_up_at_the_end_loses_no_record(
     assert load_record(tmp_path / "unsaved" / run.record.key).metrics == run.record.metrics
 
 
+def test_weights_that_cannot_be_written_lose_no_record(
+    run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXR_RESULTS", str(tmp_path))
+
+    def full(*_: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(runs, "save_state", full)
+    with pytest.raises(RecordError, match=r"weights could not be written .No space left.*the record is at"):
+        runs.keep(run.record, run.network)
+    assert load_record(tmp_path / "local" / run.record.key).metrics == run.record.metrics
+
+
+def test_changed_copies_never_stand_on_both_sides(tmp_path: Path) -> None:
+    """A mirrored copy of a test image, of another patient, is linked to it and so leaves training."""
+    folder = write_example(tmp_path / "own", patients=18)
+    table = pd.read_csv(folder / "images.csv")
+    row = table[table["split"] == "test"].iloc[0]
+    ImageOps.mirror(Image.open(folder / row["file"])).save(folder / "images" / "mirrored.png")
+    copy = row.to_frame().T.assign(file="images/mirrored.png", patient="somebody else", split="train")
+    pd.concat([table, copy]).to_csv(folder / "images.csv", index=False)
+    found = train_on(folder, save=False, **FAST)
+    assert found.check.verdicts["leakage"].count == 2
+    held = {name: set(getattr(found.division, name)["component"]) for name in PARTS}
+    assert not held["test"] & (held["train"] | held["valid"])
+    assert "own/images/mirrored.png" not in set(found.division.train["image_id"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"beta": None}, {"loss": "focal", "beta": None}, {"preparation": "equalised"}])
 def test_a_recorded_command_repeats_its_record(changes: dict[str, object], run: NewRun, planted: Path) -> None:
@@ -282,7 +312,7 @@ def test_the_example_loss_is_the_brier_score_weighted() -> None:
 
 
 def test_checklists_are_whole_and_honest(run: NewRun) -> None:
-    listed = items()
+    listed = checklist(run.record, run.check)
     assert listed["checklist"].value_counts().to_dict() == {"CLAIM": 42, "TRIPOD+AI": 52}
     assert listed.query("checklist == 'CLAIM'")["item"].tolist() == [str(number) for number in range(1, 43)]
     assert listed.query("checklist != 'CLAIM'")["item"].str.rstrip("abcdefg").nunique() == 27

@@ -50,6 +50,8 @@ def write(folder: Path, labels: list[str], header: str = "file,label", sep: str 
         (["TB", "tb", "Clear", "clear"], "tb", ["covid", "covid", "non_covid", "non_covid"]),
         (["1", "1.0", "0", "0.0"], "1", ["covid", "covid", "non_covid", "non_covid"]),
         (["TRUE", "False", "pos", "NEG"], None, ["covid", "non_covid", "covid", "non_covid"]),
+        (["1", "-1", "-1.0", "0"], None, ["covid", None, None, "non_covid"]),
+        (["COVID+", "COVID-", "covid+", "tbd"], "COVID+", ["covid", "non_covid", "covid", None]),
     ],
 )
 def test_labels_are_read_without_case_and_unknown_ones_are_missing(folder, labels, positive, expected):
@@ -68,6 +70,18 @@ def test_the_report_shows_how_each_label_was_read(folder, capsys):
     assert "without a label: 1" in report.verdicts["labels"].sentence
     assert main(["check", str(folder), "--positive", "covid"]) == 1, "too few patients is an error"
     assert "label 'covid pneumonia' read as non_covid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("positive", ["covid", "", "unknown"])
+def test_a_positive_label_that_no_row_has_is_not_guessed(folder, positive):
+    with pytest.raises(DataError, match=r"no row of .* has the label"):
+        own.read(write(folder, ["COVID+", "COVID-", "", "unknown"]), positive)
+
+
+def test_patients_are_one_however_zeros_accents_and_sites_are_written(folder):
+    people, sites = ["0007", "7", "Mu\u0308ller", "M\u00fcller"], ["North", "north", "x", "X"]
+    images = own.read(write(folder, ["covid", "covid", "normal", "normal"], patient=people, site=sites)).images
+    assert images["patient_id"].nunique() == 2
 
 
 def test_patients_are_compared_as_people_mean_them(folder):

@@ -65,6 +65,21 @@ def test_a_record_survives_the_disk():
     assert find_record(record.config, record.inputs) is again, "read once a process"
 
 
+def test_a_cache_that_cannot_be_written_sets_no_record_aside(monkeypatch):
+    save_record(make_record(seed=7))
+    monkeypatch.setenv("CXR_CACHE", "/proc/none")
+    records, aside = read_records()
+    assert len(records) == 1 and not aside
+
+
+def test_a_listing_with_a_damaged_byte_still_sets_records_aside_by_name():
+    folder = save_record(make_record(seed=8))
+    path = folder.parent / SUMS
+    path.write_bytes(path.read_bytes().replace(folder.name.encode()[:3], b"\xff\xfe\xff"))
+    records, aside = read_records()
+    assert not records and any(folder.name in sentence for sentence in aside)
+
+
 def test_the_key_changes_with_config_data_and_weights():
     base = make_record()
     assert base.key != make_record(beta=1.5).key != make_record(beta=1.5, draw_seed=1).key

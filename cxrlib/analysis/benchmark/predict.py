@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from cxrlib.config import RunConfig
 from cxrlib.data.editions import load_edition
-from cxrlib.data.readers.base import IMAGE_SUFFIXES
+from cxrlib.data.readers.base import IMAGE_SUFFIXES, files_under
 from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError, WeightsError
 from cxrlib.images.store import load_image
@@ -56,17 +56,16 @@ def load_model(name: str | Path) -> Model:
 
 
 def list_images(source: Path) -> pd.DataFrame:
-    """The images to predict: image_id and path, from a folder (every image file in it) or a CSV table.
+    """The images to predict: image_id and path, from a folder (every image file in it, links followed) or a CSV table.
 
     A table has a column `path` or `file`, relative to it, and `image_id` (default: the file); images that the editions
     at hand hold need no file. Raises DataError for anything else.
     """
     if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-        if not paths:
+        names = [name for name in files_under(source, [""]) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        if not names:
             raise DataError(f"there is no image in {source}: known are {', '.join(sorted(IMAGE_SUFFIXES))}.")
-        names = [os.fsencode(path.relative_to(source).as_posix()).decode("utf-8", "backslashreplace") for path in paths]
-        return pd.DataFrame({"image_id": names, "path": [str(path) for path in paths]})
+        return pd.DataFrame({"image_id": names, "path": [str(source / name) for name in names]})
     try:
         table = pd.read_csv(source, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -91,12 +90,13 @@ def list_images(source: Path) -> pd.DataFrame:
 def predict_images(model: Model, images: pd.DataFrame, out: Path) -> pd.DataFrame:
     """Predict `images` (image_id, path) and write `out`: image_id, logit, probability; returns the rest: image_id, reason.
 
-    What was predicted before a call was killed lies beside `out` under a name made from the model and the images, and is
-    taken over. Images that cannot be read are listed in `<out>.unreadable.csv`; DataError where none can be read.
+    What was predicted before a call was killed lies beside `out` under a name made from the model and the images (their
+    places, sizes and dates), and is taken over. Images that cannot be read are listed in `<out>.unreadable.csv`; DataError where none can be read.
     """
     check_writable(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{digest([model.sha256, *images['image_id']])[:16]}.part")
+    stated = [os.stat(path)[6:9:2] if os.path.isfile(path) else None for path in images["path"]]  # size and date
+    part = out.with_name(f".{out.name}.{digest([model.sha256, images.to_numpy().tolist(), stated])[:16]}.part")
     done = _resumed(part)
     todo = images[~images["image_id"].isin(done["image_id"])]
     change = preparation(model.config) if len(todo) else None

@@ -21,9 +21,9 @@ from cxrlib.errors import DataError, ParameterError
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.decisions import expected_calibration_error, log_loss
 from cxrlib.images.store import open_store
-from cxrlib.paths import results_root
+from cxrlib.paths import results_to_read
 from cxrlib.records.evaluate import evaluate
-from cxrlib.records.record import Record
+from cxrlib.records.record import Record, load_record
 from cxrlib.storage import atomic_path, check_folder
 from cxrlib.training.configure import run_config
 
@@ -123,6 +123,7 @@ def read_table(path: Path, needed: Sequence[str] = ("image_id", "probability")) 
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
+            table = table.astype({name: kind for name, kind in _TEXT.items() if name in table})
         else:
             table = pd.read_csv(path, dtype=_TEXT, index_col=False, float_precision="round_trip")
     except (OSError, ValueError) as error:
@@ -145,8 +146,8 @@ def read_split(path: Path) -> pd.DataFrame:
     if split["image_id"].isna().any() or split.drop_duplicates().duplicated(["split", "image_id"]).any():
         raise DataError(f"{path} has an image without a name, or one of which two rows of a part say different things.")
     try:
-        split = split.astype({"component": np.int64, "overlap": bool, "label": np.int8})
-    except ValueError as error:
+        split = split.astype({"component": "Int64", "label": np.int8}).astype({"component": np.int64, "overlap": bool})
+    except (TypeError, ValueError) as error:
         raise DataError(f"{path}: components must be whole numbers ({error}).") from None
     for name in _PARTS[1:]:
         if split.loc[split["split"] == name, "label"].nunique() < 2:
@@ -173,7 +174,7 @@ def score(name: str, predictions: pd.DataFrame, split: pd.DataFrame) -> Score:
     ):
         if len(wrong):
             raise DataError(f"{name} {what.format(len(wrong))}, the first '{wrong['image_id'].iloc[0]}'.")
-    p = pd.to_numeric(found["probability"], errors="coerce")
+    p = pd.to_numeric(found["probability"], errors="coerce").astype(np.float64)
     off = found[~p.between(0, 1)]
     if len(off):
         given = f"probability of '{off['image_id'].iloc[0]}' is {off['probability'].iloc[0]}"
@@ -210,7 +211,7 @@ def results_table(scored: Sequence[Score], records: Sequence[Record] = ()) -> pd
         row |= {"ece": expected_calibration_error(y, p), "brier": brier_score_loss(y, p, pos_label=1)}
         row |= {"log_loss": log_loss(y, held["logit"])}
         rows.append(row)
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=None if rows else ["name", "by", "images", "auroc"])
     numbers = table.columns.difference(["name", "by", "images"])
     return table.astype(dict.fromkeys(numbers, float)).sort_values("auroc", ascending=False, ignore_index=True)
 
@@ -247,12 +248,14 @@ def write_report(folder: Path, scored: Sequence[Score], records: Sequence[Record
 
 
 def locate_predictions(name: str) -> Path:
-    """The file behind `name`: a table, the folder of a record, or a record's key."""
+    """The file behind `name`: a table, the folder of a record, or a record's key; RecordError for a damaged record."""
     path = Path(name).expanduser()
-    folders = (path, *(results_root() / root / name for root in ("runs", "local")))
-    for candidate in (path, *(folder / "predictions.parquet" for folder in folders), path / "predictions.csv"):
+    for candidate in (path, path / "predictions.parquet", path / "predictions.csv"):
         if candidate.is_file():
             return candidate
+    for folder in (results_to_read(root) / name for root in ("runs", "local")):
+        if folder.is_dir() and load_record(folder):
+            return folder / "predictions.parquet"
     raise DataError(
         f"there are no predictions '{name}': give a CSV table with image_id and probability, or a record's key."
     )

@@ -45,7 +45,7 @@ def read_card(path: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"{path}: {'.'.join(map(str, first['loc'])) or 'the card'}: {first['msg']}.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} is not a readable card ({error}).".replace("\n", " ")) from None
 
 

@@ -29,7 +29,7 @@ from cxrlib.names import beta_text
 from cxrlib.networks.classifier import TRUNKS, Classifier
 from cxrlib.networks.heads import default_head
 from cxrlib.networks.weights import imagenet_digest, save_state
-from cxrlib.paths import cache_root
+from cxrlib.paths import cache_root, data_root
 from cxrlib.records.record import Record, interrupted, run_key, runs_root
 from cxrlib.storage import atomic_path, check_folder, check_writable, digest
 from cxrlib.training.configure import resolve
@@ -89,7 +89,8 @@ def train_on(
     for folder in (cache_root(), runs_root(config)) if save else (cache_root(),):
         check_writable(folder)
     collection = data if isinstance(data, Collection) else read_data(data, positive=positive)
-    report, edition = check(collection), edition_of(collection)
+    report = check(collection)
+    edition = edition_of(collection, report.changed)
     store = open_store(edition.images, config.image_size)
     division = divide(edition, store.quarantined, config.rules, config.draw_seed, config.valid_fraction)
     parts = {name: load_samples(store, getattr(division, name))[0] for name in PARTS}
@@ -105,7 +106,7 @@ def train_on(
     }
     state = interrupted(run_key(config, inputs)) if save else None
     trained = train(config, samples, initial_trunk(config, edition), criterion, state)
-    name = data.name if isinstance(data, Collection | Path) else Path(str(data)).name
+    name = data.name if isinstance(data, Collection) else Path(data).expanduser().absolute().name
     record = as_record(config, inputs, samples, trained, repeat_command(config, name, positive))
     if save:
         keep(record, trained.network)
@@ -171,6 +172,7 @@ def output_folder(output: str | None, data: str) -> Path:
     if output is None:
         return Path(tempfile.mkdtemp(prefix="cxr-")) / "report"
     folder, source = Path(output).expanduser(), Path(data).expanduser()
+    source = source if source.exists() else data_root() / data
     check_folder(folder, MARKER, source if source.exists() else None)
     return folder
 
@@ -196,22 +198,14 @@ def write_files(run: NewRun, found: dict[str, pd.DataFrame], folder: Path) -> pd
     return pd.DataFrame({"file": list(sizes), "KiB": list(sizes.values())})
 
 
-def items() -> pd.DataFrame:
-    """Every item of CLAIM (Mongan et al., 2020) and TRIPOD+AI (Collins et al., 2024): checklist, item, asks, answer.
+def checklist(record: Record, check: CheckReport) -> pd.DataFrame:
+    """CLAIM (Mongan et al., 2020) and TRIPOD+AI (Collins et al., 2024) for a run: checklist, item, asks, answer, by.
 
-    There are 42 and 52 (in 27 groups); what they ask is worded here, the articles have it in full. `answer`: a key of
-    `_answers`, or '' where only a person can tell.
+    There are 42 items and 52 (in 27 groups), worded here in short. `by`: 'record' or 'you'; an answer that only a person
+    can give reads `FOR_YOU`, one that is known in part names what is missing still.
     """
     with (files(__package__) / "checklists.csv").open("rb") as file:
-        return pd.read_csv(file, dtype=str, keep_default_na=False)
-
-
-def checklist(record: Record, check: CheckReport) -> pd.DataFrame:
-    """Both checklists for a run: checklist, item, asks, answer, by ('record' or 'you').
-
-    An answer that only a person can give reads `FOR_YOU`; one that is known in part names what is missing still.
-    """
-    table = items()
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
     found = table["answer"].map(_answers(record, check))
     return table.assign(answer=found.fillna(FOR_YOU), by=found.notna().map({True: "record", False: "you"}))
 

@@ -37,8 +37,9 @@ COLUMNS = {
 }
 """Each column and the headers that mean it; upper case, blanks and hyphens in a header do not matter."""
 
-UNKNOWN = ("", "nan", "na", "n/a", "none", "null", "unknown", "unk", "missing", "not stated", "?", "-")
-"""Values, in lower case, that say that a label or a patient is not known."""
+UNKNOWN = ("", "nan", "na", "n/a", "n.a.", "none", "null", "unknown", "unk", "not known", "missing", "not stated",
+           "not available", "anonymous", "uncertain", "tbd", "?", "-", "-1", "-1.0")  # fmt: skip
+"""Values, in lower case, that say that a label or a patient is not known; -1 is CheXpert's mark of an uncertain label."""
 
 LABELS = {
     "covid": ("covid", "covid-19", "covid19", "positive", "pos", "1", "1.0", "true", "yes"),
@@ -77,7 +78,7 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
     label = _labels(rows["label"], positive, table)
     part = _meanings(rows["split"], SPLITS, f"{table} has splits that are unknown", "write train, valid or test")
     disputed = file.duplicated() & file.isin(file[label.groupby(file).transform("nunique") > 1])
-    patient = rows["patient"].str.casefold().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
+    patient = rows["patient"].str.normalize("NFKC").str.casefold().str.replace(r"^0*(\d+)(\.0+)?$", r"\1", regex=True)
     stated = rows.mask(rows == "")
     source = stated["source"].fillna(NAME)
     found = pd.DataFrame(
@@ -88,7 +89,7 @@ def read(root: Path, positive: str | None = None) -> base.Collection:
             "label": label,
             "finding": stated["finding"],
             "healthy": base.healthy(stated["finding"]),
-            "patient_id": source + ":" + patient.mask(patient.isin(UNKNOWN)),
+            "patient_id": source.str.casefold() + ":" + patient.mask(patient.isin(UNKNOWN)),
             "view": base.views(rows["view"]),
             "modality": rows["modality"].str.lower().map(_MODALITIES).fillna("unknown"),
             "population": base.population(rows["age"]),
@@ -157,10 +158,10 @@ def _labels(values: pd.Series, positive: str | None, table: Path) -> pd.Series:
     key, missing = values.map(_key), values.str.lower().isin(UNKNOWN)
     if positive is not None:
         wanted = _key(positive)
-        hit = key.isin(_COVID if wanted in _COVID else {wanted})
+        hit = key.isin(_COVID if wanted in _COVID else {wanted}) & ~missing
         if not hit.any():
             raise DataError(f"no row of {table} has the label '{positive}': there are {_some(values)}.")
-        return hit.map({True: "covid", False: "non_covid"}).where(hit | ~missing, None)
+        return hit.map({True: "covid", False: "non_covid"}).where(~missing, None)
     wrong = f"{table} has labels that are neither positive nor negative"
     return _meanings(values, LABELS, wrong, "write covid and non_covid, or name the positive one with --positive")
 
@@ -175,8 +176,11 @@ def _meanings(values: pd.Series, names: Mapping[str, tuple[str, ...]], wrong: st
 
 
 def _key(value: str) -> str:
-    """A label without case, blanks, hyphens and a fraction of zero: 'COVID-19' is 'covid19', '1.0' is '1'."""
-    return re.sub(r"[\s_-]+", "", re.sub(r"^(\d+)\.0+$", r"\1", value.strip().casefold()))
+    """A label without case, blanks and hyphens inside and a fraction of zero: 'COVID-19' is 'covid19', '1.0' is '1'.
+
+    A sign at an end stays: 'COVID-' is not 'covid', nor '-1' '1'.
+    """
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", "", re.sub(r"^(\d+)\.0+$", r"\1", value.strip().casefold()))
 
 
 def _some(values: pd.Series) -> str:

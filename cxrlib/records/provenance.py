@@ -32,6 +32,7 @@ EQUIVALENT: dict[str, str] = {
         "before a killed training could go on; SqueezeNet (β 4, released, draw 1, seed 4; no β, clean, draw 0, seed 3), ACNN "
         "(β 0.75, clean) and the baseline SqueezeNet (no β, paper) trained again: identical logits"
     ),
+    "6761b1f5050b963e": "before a record outlived weights that cannot be written; two SqueezeNet cells trained again: identical logits",
 }
 """Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
 

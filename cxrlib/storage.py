@@ -52,8 +52,8 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
     """Raise ParameterError unless a folder may be written at `target`, an earlier one with `marker` being replaced.
 
     `data`: a folder, or a table in a folder, that the target must neither contain nor lie in. Call it before the work
-    whose result goes there, so that nobody learns of a wrong name at the end. A marker (JSON) lists the files of its
-    folder under "files" and so protects every other; one that states nothing else, those that were edited since too.
+    whose result goes there, so that nobody learns of a wrong name at the end. A marker (JSON) that lists files under
+    "files" protects every other; one that states nothing else, also those that were edited since.
     """
     target = Path(target).expanduser()
     if target.exists() and not target.is_dir():
@@ -71,7 +71,7 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
     if marker in held:
         try:
             stated = json.loads((target / str(marker)).read_text(encoding="utf-8"))
-            listed = dict(stated["files"])
+            listed = dict(stated["files"] if "files" in stated or not stated else dict.fromkeys(held))
         except (OSError, ValueError, KeyError, TypeError):
             damaged = f"{target / str(marker)} is damaged: name another folder, or remove this one."
             raise ParameterError(damaged) from None

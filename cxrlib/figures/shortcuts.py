@@ -23,7 +23,7 @@ _COLOURS = [PALETTE[colour] for colour in ("grey", "red", "purple", "orange")]
 
 def plot_sources(records: pd.DataFrame, crossed: pd.DataFrame) -> Figure:
     """AUROC over all pairs, within a source, and of the source: `sources.of_records` as points, `cross_fitted` with intervals."""
-    recorded = records.assign(line="recorded, " + records["protocol"])
+    recorded = records.assign(line="recorded, " + records["protocol"])[records["protocol"].isin(PROTOCOL_COLOURS)]
     crossed = crossed.assign(line=crossed["design"] + ", " + crossed["sources"].replace("all", "all sources"))
     order = [f"recorded, {protocol}" for protocol in PROTOCOL_COLOURS if protocol in set(records["protocol"])]
     order += crossed["line"].unique().tolist()

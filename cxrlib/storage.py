@@ -71,7 +71,8 @@ def check_folder(target: Path | str, marker: str | None, data: Path | str | None
     if marker in held:
         try:
             stated = json.loads((target / str(marker)).read_text(encoding="utf-8"))
-            listed = dict(stated["files"] if "files" in stated or not stated else dict.fromkeys(held))
+            names = stated["files"] if "files" in stated or not stated else held
+            listed = names if isinstance(names, dict) else dict.fromkeys(names)
         except (OSError, ValueError, KeyError, TypeError):
             damaged = f"{target / str(marker)} is damaged: name another folder, or remove this one."
             raise ParameterError(damaged) from None

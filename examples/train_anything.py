@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import shufflenet_v2_x0_5
 
-STEPS = 200
+STEPS = 400
 
 torch.manual_seed(0)
 table = pd.read_csv(sys.argv[1])
@@ -27,7 +27,7 @@ network = shufflenet_v2_x0_5(num_classes=1)
 adam = torch.optim.Adam(network.parameters(), 3e-3)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, STEPS)
 weight = (1 - y[train].mean()) / y[train].mean()
-for batch in torch.randint(len(train), (STEPS, 32)):
+for batch in torch.randint(len(train), (STEPS, 16)):
     images, labels = x[train[batch]], y[train[batch]]
     loss = nn.functional.binary_cross_entropy_with_logits(network(images)[:, 0], labels, pos_weight=weight)
     adam.zero_grad()

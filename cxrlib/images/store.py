@@ -85,14 +85,14 @@ def open_store(images: pd.DataFrame, size: int) -> ImageStore:
 def _key(images: pd.DataFrame, size: int) -> str:
     """Readable name plus 16 hexadecimal digits; a row without a SHA-256 counts by its file's size and time."""
     content = [
-        [name, _stamp(path) if pd.isna(sha256) else sha256]
+        [name, stamp(path) if pd.isna(sha256) else sha256]
         for name, path, sha256 in zip(images["image_id"], images["path"], images["sha256"], strict=True)
     ]
     identity = digest({"images": content, "size": size, "verify": True, "version": PREPROCESSING_VERSION})
     return f"{size}px-{identity[:16]}"
 
 
-def _stamp(path: str) -> str:
+def stamp(path: str) -> str:
     """Size and modification time of a file, as a text; the path of a generated image; 'missing'."""
     if path.startswith(PHANTOM):
         return path
@@ -108,7 +108,7 @@ def _complete(folder: Path, images: pd.DataFrame) -> bool:
     if not (folder / "store.json").is_file():
         return False
     then = pd.read_parquet(folder / "quarantined.parquet").set_index("image_id")["stamp"]
-    now = images.loc[images["image_id"].isin(then.index)].set_index("image_id")["path"].map(_stamp)
+    now = images.loc[images["image_id"].isin(then.index)].set_index("image_id")["path"].map(stamp)
     return now.to_dict() == then.to_dict()
 
 
@@ -130,7 +130,7 @@ def _build(images: pd.DataFrame, size: int, folder: Path) -> None:
             for name, collection, path, (found, *facts) in rows:
                 bar.update()
                 if isinstance(found, str):
-                    bad.append((name, collection, found, _stamp(path)))
+                    bad.append((name, collection, found, stamp(path)))
                 else:
                     pixels[len(usable)] = found
                     usable.append((name, *facts))

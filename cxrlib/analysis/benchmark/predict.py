@@ -17,7 +17,7 @@ from cxrlib.data.editions import load_edition
 from cxrlib.data.readers.base import IMAGE_SUFFIXES, files_under
 from cxrlib.data.samples import Samples
 from cxrlib.errors import DataError, WeightsError
-from cxrlib.images.store import load_image
+from cxrlib.images.store import load_image, stamp
 from cxrlib.networks.classifier import Classifier
 from cxrlib.networks.weights import load_network
 from cxrlib.records.record import checkpoint_path
@@ -91,12 +91,13 @@ def predict_images(model: Model, images: pd.DataFrame, out: Path) -> pd.DataFram
     """Predict `images` (image_id, path) and write `out`: image_id, logit, probability; returns the rest: image_id, reason.
 
     What was predicted before a call was killed lies beside `out` under a name made from the model and the images (their
-    places, sizes and dates), and is taken over. Images that cannot be read are listed in `<out>.unreadable.csv`; DataError where none can be read.
+    places, sizes and dates), and is taken over. Images that cannot be read are listed in `<out>.unreadable.csv`; DataError
+    where none can be read.
     """
     check_writable(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    stated = [os.stat(path)[6:9:2] if os.path.isfile(path) else None for path in images["path"]]  # size and date
-    part = out.with_name(f".{out.name}.{digest([model.sha256, images.to_numpy().tolist(), stated])[:16]}.part")
+    content = [model.sha256, images.to_numpy().tolist(), images["path"].map(stamp).tolist()]
+    part = out.with_name(f".{out.name}.{digest(content)[:16]}.part")
     done = _resumed(part)
     todo = images[~images["image_id"].isin(done["image_id"])]
     change = preparation(model.config) if len(todo) else None

@@ -24,7 +24,7 @@ from cxrlib.training import train as training
 from cxrlib.training.configure import run_config
 from cxrlib.training.precision import DTYPES, best_device
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 def instruction_set() -> str:

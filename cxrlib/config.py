@@ -26,8 +26,7 @@ Preparation = Literal["minmax", "equalised", "lungs"]
 Profile = Literal["quick", "cpu", "full"]
 Precision = Literal["float32", "bfloat16"]
 
-MODELS, PRETRAINING, LOSSES, PREPARATIONS = (get_args(kind) for kind in (Model, Pretraining, Loss, Preparation))
-EDITIONS = tuple(name for name in get_args(Edition) if name != "own")
+MODELS, LOSSES, PREPARATIONS = (get_args(kind) for kind in (Model, Loss, Preparation))
 
 PROFILES: dict[str, dict[str, Any]] = {
     "quick": {

@@ -1,53 +1,49 @@
-"""fastai callbacks of the training loop; fastai calls their methods, each named after when."""
+"""The learner of the training loop and its fastai callbacks, whose methods are named after when they are called."""
 
 import sys
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.callback.tracker import EarlyStoppingCallback, TrackerCallback
-from torch import nn
+from fastai.callback.tracker import TrackerCallback
+from fastai.learner import Learner
 from tqdm import tqdm
 
 from cxrlib.storage import atomic_path
 
 EVERY_S = 60  # seconds between two states written of a training under way
-TRACKED = ("best", "wait", "best_epoch", "_state")  # what the callbacks that watch a metric have found so far
+
+
+class EventLearner(Learner):
+    """fastai's `Learner`, which calls at an event those callbacks only that have a method for it: half the time between steps."""
+
+    _set_device = staticmethod(lambda batch: batch)  # an `ArrayLoader` has put it there
+
+    def __call__(self, event_name: str) -> None:
+        for callback in sorted(self.cbs, key=attrgetter("order")):
+            if hasattr(type(callback), event_name) or event_name in vars(callback):
+                callback(event_name)
 
 
 class KeepBest(TrackerCallback):
-    """Keep the weights of the best epoch by `monitor` (a loss: the lowest; accuracy: the highest)."""
+    """Keep the weights of the best epoch by `monitor` (a loss: the lowest; accuracy: the highest); stop `patience` epochs after it."""
 
-    order = TrackerCallback.order + 1
-
-    def __init__(self, monitor: str = "valid_loss") -> None:
+    def __init__(self, monitor: str, patience: int) -> None:
         super().__init__(monitor=monitor)
-        self.best_epoch = -1
-        self._state: dict[str, torch.Tensor] = {}
+        self.patience, self.best_epoch = patience, -1
+        self.weights: dict[str, torch.Tensor] = {}
 
     def after_epoch(self) -> None:
         super().after_epoch()
-        if self.new_best or not self._state:
+        if self.new_best or not self.weights:
             self.best_epoch = len(self.recorder.values) - 1
-            self._state = {name: value.detach().clone() for name, value in self.learn.model.state_dict().items()}
-
-    def restore(self, model: nn.Module) -> int:
-        """Load the kept weights into `model` and return the epoch they come from (from 0)."""
-        model.load_state_dict(self._state)
-        return self.best_epoch
-
-
-class StopEarly(EarlyStoppingCallback):
-    """Stop after `patience` epochs without a better value of `monitor`, without printing."""
-
-    def after_epoch(self) -> None:
-        TrackerCallback.after_epoch(self)
-        self.wait: int = 0 if self.new_best else self.wait + 1
-        if self.wait >= self.patience:
+            self.weights = {name: value.detach().clone() for name, value in self.learn.model.state_dict().items()}
+        if len(self.recorder.values) > self.best_epoch + self.patience:
             raise CancelFitException
 
 
@@ -69,11 +65,11 @@ class Resume(Callback):
     that others left is not used. Without a `path` it does nothing. `done`: epochs that were trained before.
     """
 
-    order = StopEarly.order + 1
+    order = KeepBest.order + 1
 
-    def __init__(self, path: Path | None, identity: str) -> None:
+    def __init__(self, path: Path | None, identity: str, keeper: KeepBest) -> None:
         super().__init__()
-        self.path, self.identity, self.done = path, identity, 0
+        self.path, self.identity, self.keeper, self.done = path, identity, keeper, 0
 
     def before_fit(self) -> None:
         self.written = time.monotonic()
@@ -82,8 +78,7 @@ class Resume(Callback):
             return
         self.learn.model.load_state_dict(state["model"])
         self.learn.opt.load_state_dict(state["optimiser"])
-        for tracker, values in zip(self._trackers(), state["trackers"], strict=True):
-            vars(tracker).update(values)
+        self.keeper.__dict__.update(state["kept"])
         smooth = self.recorder.smooth_loss
         self.recorder.values, (smooth.count, smooth.val) = state["values"], state["smooth_loss"]
         self.done = self.dls.train.epoch = len(state["values"])
@@ -101,7 +96,7 @@ class Resume(Callback):
             "identity": self.identity,
             "model": self.learn.model.state_dict(),
             "optimiser": self.learn.opt.state_dict(),
-            "trackers": [{name: vars(one)[name] for name in TRACKED if name in vars(one)} for one in self._trackers()],
+            "kept": {name: vars(self.keeper)[name] for name in ("best", "best_epoch", "weights")},
             "values": [list(map(float, values)) for values in self.recorder.values],
             "smooth_loss": (smooth.count, smooth.val),
             "random": torch.get_rng_state(),
@@ -113,9 +108,6 @@ class Resume(Callback):
         except (OSError, RuntimeError) as error:  # the training is worth more than its state
             print(f"training: its state could not be written ({error})", file=sys.stderr, flush=True)
         self.written = time.monotonic()
-
-    def _trackers(self) -> list[TrackerCallback]:
-        return [one for one in self.learn.cbs if isinstance(one, TrackerCallback)]
 
     def _read(self) -> dict[str, Any]:
         if self.path is None:

@@ -85,9 +85,8 @@ class ArrayLoader(DataLoader):
         return sizes
 
     def _batch(self, index: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        images = self._to_device(self.images[index]).to(torch.float32)
-        if self.images.dtype == torch.uint8:
-            images = images.unsqueeze(1).div_(255.0)
+        images = self._to_device(self.images[index])
+        images = images.unsqueeze(1).div(255.0) if images.dtype == torch.uint8 else images.to(torch.float32)
         if self.transforms:
             for transform in self.transforms:
                 images = transform(TensorImage(images), split_idx=0)

@@ -1,5 +1,6 @@
 """The device a run uses and its arithmetic."""
 
+import ctypes
 import os
 from typing import Literal
 
@@ -39,3 +40,14 @@ def make_deterministic() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that a training step frees, for the next step; only glibc's allocator needs to be told.
+
+    By default it returns the gradients' memory to the system after each step, which then maps every page anew: 5 % of a
+    step of ResNet-50 at 64 px. Blocks up to 32 MiB, glibc's most, stay up to 1 GiB in all.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # macOS has none
+    mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD in <malloc.h>
+    mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fastai.learner import Learner
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from torch import nn
@@ -23,9 +22,10 @@ from cxrlib.losses.alternatives import balancing_chances, build_loss
 from cxrlib.networks.classifier import Classifier, build_network
 from cxrlib.networks.heads import PooledLinear
 from cxrlib.records.provenance import Stopwatch, machine, training_code
-from cxrlib.training.callbacks import EpochBar, KeepBest, Resume, Schedule, StopEarly
+from cxrlib.training.callbacks import EpochBar, KeepBest, Resume, Schedule
+from cxrlib.training.callbacks import EventLearner as Learner
 from cxrlib.training.loaders import ArrayLoader, make_loaders
-from cxrlib.training.precision import DTYPES, best_device, make_deterministic
+from cxrlib.training.precision import DTYPES, best_device, keep_freed_memory, make_deterministic
 
 ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-7  # Keras's defaults, which the released code leaves as they are
 _TIMED_STEPS = 3  # from which the duration is estimated
@@ -56,6 +56,7 @@ def train(
     """
     device = best_device()
     make_deterministic()
+    keep_freed_memory()
     watch = Stopwatch(device)
 
     # The network: initial weights depend on the seed alone; the trunk computes in the config's precision.
@@ -83,12 +84,9 @@ def train(
     loss = loss or build_loss(config.loss, config.beta, config.rules.loss_without_beta, counts)
     optimiser, schedule = _optimiser(config)
     callbacks = [EpochBar(f"{config.cohort} {config.model} {config.protocol}"), Schedule(schedule)]
-    monitor = "accuracy" if frozen else "valid_loss"
-    keeper = KeepBest(monitor)
-    if config.rules.checkpoint == "best":
-        callbacks += [keeper, StopEarly(monitor=monitor, patience=config.patience)]
-    resume = Resume(state, f"{training_code()}, {machine(device)}")
-    callbacks.append(resume)
+    keeper = KeepBest("accuracy" if frozen else "valid_loss", config.patience)
+    resume = Resume(state, f"{training_code()}, {machine(device)}", keeper)
+    callbacks += [keeper, resume] if config.rules.checkpoint == "best" else [resume]
 
     # Training.
     learner = Learner(
@@ -99,7 +97,9 @@ def train(
         learner.fit(config.epochs)
     history = pd.DataFrame(map(list, learner.recorder.values), columns=list(learner.recorder.metric_names)[1:-1])
     history.insert(0, "epoch", np.arange(len(history)))
-    kept = keeper.restore(model) if config.rules.checkpoint == "best" else len(history) - 1
+    kept = keeper.best_epoch if keeper.weights else len(history) - 1
+    if keeper.weights:
+        model.load_state_dict(keeper.weights)
 
     provenance = watch.stop()
     rate = round((len(history) - resume.done) * len(samples.train) / max(provenance["wall_s"], 1e-9), 1)
@@ -129,10 +129,8 @@ def features(network: Classifier, pixels: np.ndarray, device: torch.device, batc
 
 
 def _optimiser(config: RunConfig) -> tuple[Any, Callable[[int], float]]:
-    """fastai's factory of the optimiser, and the learning rate by epoch.
-
-    Adam as the paper has it, times `lr_decay` an epoch; or the recipe of Minaee et al. [3]: SGD with momentum 0.9, the
-    rate times 0.1 every 7 epochs.
+    """fastai's factory of the optimiser, and the learning rate by epoch: Adam as the paper has it, times `lr_decay` an epoch;
+    or the recipe of Minaee et al. [3]: SGD with momentum 0.9, the rate times 0.1 every 7 epochs.
     """
     if config.recipe == "deepcovid":
         sgd = partial(OptimWrapper, opt=torch.optim.SGD, momentum=0.9)
@@ -153,5 +151,5 @@ def _state_duration(
             loss(trial(images), labels).backward()
         step = (time.perf_counter() - start) / _TIMED_STEPS / len(labels)
     seconds = epochs * step * (batches.n + valid.n / 3)
-    expected = f"at most {epochs} epochs of {batches.n:,} images, about {seconds:,.0f} s"
-    print(f"training: {expected}", file=sys.stderr, flush=True)
+    text = f"training: at most {epochs} epochs of {batches.n:,} images, about {seconds:,.0f} s"
+    print(text, file=sys.stderr, flush=True)

@@ -168,6 +168,19 @@ def test_links_absolute_paths_and_parents_are_followed(folder, tmp_path_factory)
     assert {"own/c.png", "own/d.png", "own/images/inner/a.png"} < set(images["image_id"])
 
 
+def test_excels_line_that_names_the_separator_is_no_header(folder):
+    table = write(folder, ["covid", "normal", "covid", "normal"], sep=";") / "images.csv"
+    table.write_text("sep=;\r\n" + table.read_text())
+    assert own.read(folder).images["label"].to_list() == ["covid", "non_covid", "covid", "non_covid"]
+
+
+def test_a_pipe_is_no_image_and_is_not_waited_for(folder):
+    (folder / "a.png").unlink()
+    os.mkfifo(folder / "a.png")
+    collection = own.read(write(folder, ["covid", "normal", "covid", "normal"]))
+    assert len(collection.images) == 3 and collection.excluded["reason"].to_list() == ["missing file"]
+
+
 def smooth(seed: int, height: int = 200, width: int = 180) -> Image.Image:
     field = gaussian_filter(np.random.default_rng(seed).normal(size=(height, width)), 9)
     return Image.fromarray(np.uint8(np.interp(field, (field.min(), field.max()), (0, 255))))

@@ -181,7 +181,7 @@ def first_reason(index: pd.Index, reasons: Iterable[tuple[pd.Series, str]]) -> p
 
 
 def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
-    """POSIX paths inside `root` of all files in these folders, hidden ones left out, sorted; links are followed.
+    """POSIX paths inside `root` of all files in these folders, sorted, no hidden ones, pipes or devices; links are followed.
 
     A byte of a name that is not UTF-8 becomes a replacement character, so that no row of a table names that file.
     """
@@ -193,6 +193,8 @@ def files_under(root: Path, folders: Iterable[str]) -> Iterator[str]:
             inner[:] = [name for name in visible if os.path.realpath(os.path.join(place, name)) not in seen]
             inside = Path(place).relative_to(root)
             for name in sorted(name for name in names if not name.startswith(".")):
+                if os.path.exists(path := os.path.join(place, name)) and not os.path.isfile(path):
+                    continue  # reading it would wait for ever
                 yield (inside / name).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

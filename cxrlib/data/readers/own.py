@@ -110,7 +110,7 @@ def _read_table(root: Path) -> tuple[Path, pd.DataFrame]:
     """Path of the table and its rows as stripped text, in the columns `COLUMNS`; '' where nothing is stated."""
     path = root if root.is_file() else _find_table(root)
     try:
-        text = _decoded(path.read_bytes())
+        text = re.sub(r"\Asep=.\s+", "", _decoded(path.read_bytes()))  # Excel's first line, which names the separator
         separator = max(",;\t", key=text.partition("\n")[0].count)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more values than the header has

@@ -83,9 +83,8 @@ class Resume(Callback):
         self.recorder.values, (smooth.count, smooth.val) = state["values"], state["smooth_loss"]
         self.done = self.dls.train.epoch = len(state["values"])
         self.learn.n_epoch -= self.done
-        torch.set_rng_state(state["random"].cpu())
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([one.cpu() for one in state["random_cuda"]])
+        torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["random_cuda"])  # an empty list where there is no GPU
         print(f"training: going on after {self.done} epochs", file=sys.stderr, flush=True)
 
     def after_epoch(self) -> None:
@@ -100,7 +99,7 @@ class Resume(Callback):
             "values": [list(map(float, values)) for values in self.recorder.values],
             "smooth_loss": (smooth.count, smooth.val),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "random_cuda": torch.cuda.get_rng_state_all(),
         }
         try:
             with atomic_path(self.path) as part:
@@ -113,7 +112,7 @@ class Resume(Callback):
         if self.path is None:
             return {}
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location=self.dls.device, weights_only=True)
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError):
             return {}
         return state if state["identity"] == self.identity else {}

@@ -15,9 +15,7 @@ def best_device() -> torch.device:
     A GPU is named with its index, as the tensors on it name it: `cuda` and `cuda:0` compare unequal.
     """
     device = torch.device(os.environ.get("CXR_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device == torch.device("cuda"):
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
 
 def hardware_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
@@ -28,18 +26,19 @@ def hardware_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = any(getattr(torch.cpu, name, bool)() for name in names)
     return "bfloat16" if native else "float32"
 
 
 def make_deterministic() -> None:
-    """Choose deterministic algorithms, so that a seed fixes the numbers on one machine.
+    """Choose deterministic algorithms, so that a seed fixes the numbers on one machine, and keep float32 free of TF32.
 
-    A CPU needs nothing. On a GPU this covers cuDNN and cuBLAS, which is tested (`make test-gpu`), not promised for every GPU.
+    A CPU needs nothing. On a GPU this covers cuDNN and cuBLAS, not VGG-19's adaptive pooling; `make test-gpu` checks the rest.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def keep_freed_memory() -> None:

@@ -14,7 +14,7 @@ from cxrlib.data.editions import load_edition
 from cxrlib.data.samples import RunSamples, Samples
 from cxrlib.paths import project_root
 from cxrlib.records.record import read_records, run_folder
-from cxrlib.training import loaders, runs, study
+from cxrlib.training import callbacks, loaders, runs, study
 from cxrlib.training.configure import run_config
 from cxrlib.training.precision import best_device, hardware_precision
 from cxrlib.training.train import predict, train
@@ -82,7 +82,27 @@ def test_images_may_stay_on_the_host(share, monkeypatch):
     np.testing.assert_array_equal(history["train_loss"], train(config, samples(32)).history["train_loss"])
 
 
-@pytest.mark.parametrize("model", ["squeezenet", "resnet50"])
+def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, monkeypatch):
+    config = run_config(**{**TINY, "epochs": 3})
+    whole = runs.run(config, edition)
+    monkeypatch.setattr(callbacks, "EVERY_S", 0.0)
+    begin = callbacks.Schedule.before_epoch
+
+    def killed(self):
+        begin(self)
+        if len(self.recorder.values) == 2:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(callbacks.Schedule, "before_epoch", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        runs.run(config, edition, rerun=True)
+    monkeypatch.setattr(callbacks.Schedule, "before_epoch", begin)
+    again = runs.run(config, edition, rerun=True)
+    assert again.provenance["resumed_after_epochs"] == 2
+    np.testing.assert_array_equal(again.predictions["logit"], whole.predictions["logit"])
+
+
+@pytest.mark.parametrize("model", ["squeezenet", "resnet50", "acnn"])
 def test_the_same_cell_twice_gives_the_same_numbers(edition, model):
     config = run_config(**{**TINY, "model": model, "epochs": 2})
     first, again = (runs.run(config, edition, rerun=True, save=False) for _ in range(2))
@@ -93,12 +113,12 @@ def test_a_cell_that_runs_out_of_gpu_memory_is_named_and_the_next_one_runs(editi
     configs = [run_config(**{**TINY, "beta": beta}) for beta in (0.5, 0.75)]
     train_one, held = runs.train, torch.cuda.memory_allocated()
 
-    def greedy(config, *rest):
+    def greedy(config, *rest, **more):
         if config.beta == 0.5:
             blocks = []
             while True:
                 blocks.append(torch.empty(4 << 30, dtype=torch.uint8, device=best_device()))
-        return train_one(config, *rest)
+        return train_one(config, *rest, **more)
 
     monkeypatch.setattr(runs, "train", greedy)
     assert study.run_cells(configs, edition) == 1

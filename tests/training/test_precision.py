@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process."""
+"""A GPU has an index, float32 is no TF32, and memory that a step frees stays with the process."""
 
 import os
 import platform
@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from cxrlib.training.precision import best_device, make_deterministic
 
 FAULTS = """
 import resource, sys
@@ -35,3 +38,19 @@ def test_pages_are_not_mapped_anew_at_each_step():
         return int(subprocess.check_output([sys.executable, "-c", FAULTS, kind], env=environment, text=True))
 
     assert pages("default") > 20 * max(pages("kept"), 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")]
+)
+def test_a_gpu_is_named_with_its_index(monkeypatch, asked, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setenv("CXR_DEVICE", asked)
+    assert str(best_device()) == expected
+
+
+def test_float32_is_not_computed_in_tf32():
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    make_deterministic()
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32

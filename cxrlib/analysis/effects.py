@@ -45,22 +45,20 @@ def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
-    """Every contrast and metric that has a pair: pairs, degenerate, mean difference, range, higher, lower, ...
+    """Every contrast and metric: pairs, degenerate, mean difference, range, higher, lower, ...; one row where no pair is sound.
 
     `degenerate`: pairs left out because a network learned nothing; `identical`, `two_machines`: pairs of which that is so.
     """
     grouped = differences.groupby(["contrast", "metric"], sort=False)
-    table = grouped["difference"].agg(
-        pairs="size",
-        mean="mean",
-        lowest="min",
-        highest="max",
-        higher=lambda d: (d > 0).sum(),
-        lower=lambda d: (d < 0).sum(),
-    )
+    table = grouped["difference"].agg(pairs="size", mean="mean", lowest="min", highest="max", higher=lambda d: (d > 0).sum(), lower=lambda d: (d < 0).sum())  # fmt: skip
     table.insert(1, "degenerate", [found[contrast].degenerate for contrast, _ in table.index])
     table = table.join(grouped[["identical", "two_machines"]].sum().astype(int))
-    return table.reset_index().assign(metric=lambda t: t["metric"].map(name))
+    table = table.reset_index().assign(metric=lambda t: t["metric"].map(name))
+    for contrast, left_out in [
+        (c, pairs.degenerate) for c, pairs in found.items() if pairs.degenerate and not len(pairs)
+    ]:
+        table.loc[len(table), ["contrast", "degenerate", "metric", "pairs"]] = contrast, left_out, "", 0
+    return table.astype(dict.fromkeys(["pairs", "degenerate", "higher", "lower", "identical", "two_machines"], "Int64"))
 
 
 def retraining_noise(records: Iterable[Record]) -> pd.DataFrame:

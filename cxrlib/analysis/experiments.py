@@ -149,7 +149,7 @@ def older(records: Sequence[Record]) -> str:
     """How many records were made by older training code than this checkout's, in one sentence."""
     number = sum(not record.current for record in records)
     if not number:
-        return f"All {len(records)} records were made by the training code as it stands here."
+        return f"All {len(records)} records were made by the training code as it stands here, or by earlier code that it repeats bit for bit."
     return f"{number} of {len(records)} records were made by older training code than this checkout's."
 
 

@@ -10,6 +10,7 @@ from scipy.stats import t
 
 from cxrlib.analysis.beta.tables import loss_curves
 from cxrlib.analysis.effects import retraining_noise
+from cxrlib.analysis.experiments import standard
 from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
@@ -76,25 +77,26 @@ def learning_table() -> pd.DataFrame:
 
 
 def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Each factor's matched pairs, treated minus control: factor and the columns of `pairs.difference_table`.
+    """Each factor's matched pairs, treated minus control: the columns of `pairs.difference_table`, factor, degenerate.
 
-    Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
+    `degenerate`: the factor's pairs that are left out because a network learned nothing. Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
     """
-    parts = []
-    for factor, (cohort, control, treated) in FACTORS.items():
-        plain = select(records, beta=None, loss="wce", cohort=cohort)
-        pairs = matched_pairs(plain, "protocol", treated, control).pairs
-        parts.append(difference_table(pairs).assign(factor=factor))
+    parts = [
+        difference_table(pairs.pairs).assign(factor=factor, degenerate=pairs.degenerate)
+        for factor, (cohort, control, treated) in FACTORS.items()
+        for plain in [select(records, beta=None, loss="wce", cohort=cohort)]
+        for pairs in [matched_pairs(plain, "protocol", treated, control)]
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
 def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     """Mean difference of each factor, network and metric, with its spread, a test over seeds, and the noise of training.
 
-    p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`, `two_machines`: pairs of which that
+    `degenerate`: pairs left out because a network learned nothing. p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`, `two_machines`: pairs of which that
     is so; `noise`: the 95th percentile of the absolute difference of two runs under `paper` that differ in their seed alone.
     """
-    grouped = differences.groupby(["factor", "model", "metric"], sort=False)
+    grouped = differences.groupby(["factor", "degenerate", "model", "metric"], sort=False)
     test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}
     table = grouped["difference"].agg(pairs="size", mean="mean", sd="std", **test)
     table = table.join(grouped[["identical", "two_machines"]].sum().astype(int)).reset_index()
@@ -119,7 +121,7 @@ def loss_effect(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def learned_table(records: Sequence[Record]) -> pd.DataFrame:
-    """How many runs learned anything, by network, cohort, protocol and weight: `runs`, `learned`; a row a cell.
+    """How many of the profile's own runs learned anything, by network, cohort, protocol and weight: `runs`, `learned`.
 
     Runs that learned nothing enter no pair, so where a loss keeps a network from learning, this table and not a mean
     difference holds its effect.
@@ -127,7 +129,7 @@ def learned_table(records: Sequence[Record]) -> pd.DataFrame:
     rows = [
         (name(r.config.model), name(r.config.pretraining), name(r.config.cohort), r.config.protocol, beta_text(r.config.beta), r.degenerate is None)
         for r in select(records, loss="wce", recipe="paper")
-        if r.config.beta in (None, 0.75)
+        if r.config.beta in (None, 0.75) and standard(r.config)
     ]  # fmt: skip
     keys = ["model", "start", "cohort", "protocol", "beta"]
     learned = pd.DataFrame(rows, columns=[*keys, "learned"]).groupby(keys)["learned"]
@@ -145,16 +147,17 @@ def answer(differences: pd.DataFrame, effect: pd.DataFrame, learned: pd.DataFram
 
 
 def learned_sentence(learned: pd.DataFrame) -> str:
-    """In how many runs a network learned nothing under the linear loss, and under Eqs. (3) and (4), in one sentence."""
+    """In how many runs learned nothing under the linear loss, and under Eqs. (3) and (4) of the same networks and starts."""
     linear = (learned["protocol"] == "released") | learned["protocol"].str.contains("linear")
     linear &= learned["beta"] == "none"
+    same = learned.set_index(["model", "start"]).index.isin(learned[linear].set_index(["model", "start"]).index)
     (runs, sound), (others, of_others) = (
-        part[["runs", "learned"]].sum() for part in (learned[linear], learned[~linear])
+        part[["runs", "learned"]].sum() for part in (learned[linear], learned[~linear & same])
     )
     if not runs or not others:
         return "No run was made with it."
     return (
-        f"Of {count(runs, 'run')} with that loss {runs - sound} learned nothing, of {count(others, 'run')} with "
+        f"Of {count(runs, 'run')} with that loss {runs - sound} learned nothing, of {count(others, 'run')} of the same networks with "
         f"(weighted) cross-entropy {others - of_others}."
     )
 

@@ -98,9 +98,12 @@ def test_effects_are_described_beside_the_noise_of_training_again(records):
     table = effects.effects_table(pairs, differences)
     assert set(table["contrast"]) == {
         "β = 0.75 against no β",
+        "β = 4 against no β",
         "protocol paper against clean",
         "protocol released against clean",
     }
+    dead = table[table["contrast"] == "β = 4 against no β"].iloc[0]
+    assert (dead["pairs"], dead["degenerate"]) == (0, 1) and pd.isna(dead["mean"])
     paper = table[(table["contrast"] == "protocol paper against clean") & (table["metric"] == "AUROC")].iloc[0]
     assert paper["pairs"] == 4 and paper["mean"] > 0
     noise = effects.retraining_noise(records)
@@ -124,7 +127,7 @@ def test_what_the_released_loss_does_is_a_table_of_who_learned_and_a_difference_
     learned = released.learned_table([*records, dead])
     assert learned["runs"].sum() == 13 and learned["learned"].sum() == 12
     assert (
-        "Of 3 runs with that loss 1 learned nothing, of 10 runs with (weighted) cross-entropy 0."
+        "Of 3 runs with that loss 1 learned nothing, of 10 runs of the same networks with (weighted) cross-entropy 0."
         in released.learned_sentence(learned)
     )
     effect = released.loss_effect(records)

@@ -41,7 +41,7 @@ def pairs_by_contrast(records: Sequence[Record]) -> dict[str, Pairs]:
 def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
     """One row a pair and metric of every contrast: the columns of `pairs.difference_table`, and contrast."""
     parts = [difference_table(pairs.pairs).assign(contrast=contrast) for contrast, pairs in found.items()]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).astype({"difference": float})
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +128,6 @@ def pretraining_table(profile: str) -> pd.DataFrame:
     Columns: network, start, pixels, images trained on, epochs run, epoch kept (from 0), AUROC on the validation images, trunk
     (first 12 hexadecimal digits of the SHA-256 of its file).
     """
-    files = sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
     rows = [
         {
             "network": name(stored["config"]["model"]),
@@ -140,7 +139,8 @@ def pretraining_table(profile: str) -> pd.DataFrame:
             "AUROC": stored["valid"]["auroc"],
             "trunk": stored["trunk_sha256"][:12],
         }
-        for stored in (json.loads(file.read_text()) for file in files)
+        for file in sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
+        for stored in [json.loads(file.read_text())]
     ]
     return pd.DataFrame(rows)
 

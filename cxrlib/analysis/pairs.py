@@ -45,8 +45,7 @@ def difference_table(pairs: Iterable[Pair]) -> pd.DataFrame:
         for shown in [[getattr(one.config, name) for name in SHOWN]]
         for metric in METRICS
     ]
-    table = pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical", "two_machines"])
-    return table.astype({"difference": float})
+    return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical", "two_machines"])
 
 
 def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:

@@ -26,8 +26,7 @@ def hardware_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        native = any(getattr(torch.cpu, name, bool)() for name in names)
+        native = any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
     return "bfloat16" if native else "float32"
 
 

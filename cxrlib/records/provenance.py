@@ -30,7 +30,7 @@ EQUIVALENT: dict[str, str] = {
     "1bb7beb0b60cbb7a": "before modules were merged; SqueezeNet, combined, clean, β 0.25, draw 0, seed 1 trained again: identical logits",
     "447d711e2877ace2": "before a killed training could go on; two SqueezeNet cells (β 4, no β), ACNN and a baseline trained again: identical logits",
     "6761b1f5050b963e": "before a record outlived weights that cannot be written; four SqueezeNet cells and, on phantoms, twelve settings of all four networks trained again: identical logits",
-    "3740140c57fba748": "before a GPU's time was waited for; ten settings of all four networks and three SqueezeNet cells trained again: identical logits",
+    "3740140c57fba748": "before a GPU was waited for; two SqueezeNet cells and, on phantoms, eleven settings of all four networks trained again: identical logits",
 }
 """Digests of earlier training code whose runs the code as it stands repeats bit for bit, each with the evidence.
 

@@ -38,10 +38,10 @@ def pairs_by_contrast(records: Sequence[Record]) -> dict[str, Pairs]:
     return {contrast: matched_pairs(records, *values) for contrast, values in CONTRASTS.items()}
 
 
-def paired_differences(found: dict[str, Pairs]) -> pd.DataFrame:
-    """One row a pair and metric of every contrast: the columns of `pairs.difference_table`, and contrast."""
-    parts = [difference_table(pairs.pairs).assign(contrast=contrast) for contrast, pairs in found.items()]
-    return pd.concat(parts, ignore_index=True).astype({"difference": float})
+def paired_differences(found: dict[str, Pairs], by: str = "contrast") -> pd.DataFrame:
+    """One row a pair and metric of every contrast: the columns of `pairs.difference_table`, and the contrast's name in `by`."""
+    parts = [difference_table(pairs.pairs).assign(**{by: contrast}) for contrast, pairs in found.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.DataFrame:
@@ -54,10 +54,9 @@ def effects_table(found: dict[str, Pairs], differences: pd.DataFrame) -> pd.Data
     table.insert(1, "degenerate", [found[contrast].degenerate for contrast, _ in table.index])
     table = table.join(grouped[["identical", "two_machines"]].sum().astype(int))
     table = table.reset_index().assign(metric=lambda t: t["metric"].map(name))
-    for contrast, left_out in [
-        (c, pairs.degenerate) for c, pairs in found.items() if pairs.degenerate and not len(pairs)
-    ]:
-        table.loc[len(table), ["contrast", "degenerate", "metric", "pairs"]] = contrast, left_out, "", 0
+    for contrast, pairs in found.items():
+        if pairs.degenerate and not len(pairs):
+            table.loc[len(table), ["contrast", "degenerate", "metric", "pairs"]] = contrast, pairs.degenerate, "", 0
     return table.astype(dict.fromkeys(["pairs", "degenerate", "higher", "lower", "identical", "two_machines"], "Int64"))
 
 
@@ -128,6 +127,7 @@ def pretraining_table(profile: str) -> pd.DataFrame:
     Columns: network, start, pixels, images trained on, epochs run, epoch kept (from 0), AUROC on the validation images, trunk
     (first 12 hexadecimal digits of the SHA-256 of its file).
     """
+    files = sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
     rows = [
         {
             "network": name(stored["config"]["model"]),
@@ -139,8 +139,7 @@ def pretraining_table(profile: str) -> pd.DataFrame:
             "AUROC": stored["valid"]["auroc"],
             "trunk": stored["trunk_sha256"][:12],
         }
-        for file in sorted(results_to_read("pretraining").glob(f"{profile}-open-*.json"))
-        for stored in [json.loads(file.read_text())]
+        for stored in (json.loads(file.read_text()) for file in files)
     ]
     return pd.DataFrame(rows)
 

@@ -45,7 +45,8 @@ def difference_table(pairs: Iterable[Pair]) -> pd.DataFrame:
         for shown in [[getattr(one.config, name) for name in SHOWN]]
         for metric in METRICS
     ]
-    return pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical", "two_machines"])
+    table = pd.DataFrame(rows, columns=[*SHOWN, "metric", "difference", "identical", "two_machines"])
+    return table.astype({"difference": float})  # of no pair, too
 
 
 def matched_pairs(records: Iterable[Record], field: str, treated: Any, control: Any) -> Pairs:

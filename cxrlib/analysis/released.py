@@ -11,7 +11,7 @@ from scipy.stats import t
 from cxrlib.analysis.beta.tables import loss_curves
 from cxrlib.analysis.effects import retraining_noise
 from cxrlib.analysis.experiments import standard
-from cxrlib.analysis.pairs import SHOWN, difference_table, matched_pairs
+from cxrlib.analysis.pairs import SHOWN, Pairs, difference_table, matched_pairs
 from cxrlib.analysis.sentences import count, interval, signed
 from cxrlib.evaluation.comparison import sign_flip
 from cxrlib.losses.weighted import cross_entropy, linear_probability_loss, weighted_cross_entropy
@@ -76,33 +76,32 @@ def learning_table() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def factor_differences(records: Sequence[Record]) -> pd.DataFrame:
-    """Each factor's matched pairs, treated minus control: the columns of `pairs.difference_table`, factor, degenerate.
+def pairs_by_factor(records: Sequence[Record]) -> dict[str, Pairs]:
+    """The matched pairs of every factor, by its name; their differences: `effects.paired_differences`.
 
-    `degenerate`: the factor's pairs that are left out because a network learned nothing. Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
+    Runs without beta; the pairs share the initial weights, and the images as far as the protocols draw the same.
     """
-    parts = [
-        difference_table(pairs.pairs).assign(factor=factor, degenerate=pairs.degenerate)
+    return {
+        factor: matched_pairs(select(records, beta=None, loss="wce", cohort=cohort), "protocol", treated, control)
         for factor, (cohort, control, treated) in FACTORS.items()
-        for plain in [select(records, beta=None, loss="wce", cohort=cohort)]
-        for pairs in [matched_pairs(plain, "protocol", treated, control)]
-    ]
-    return pd.concat(parts, ignore_index=True)
+    }
 
 
-def factor_table(differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+def factor_table(found: dict[str, Pairs], differences: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
     """Mean difference of each factor, network and metric, with its spread, a test over seeds, and the noise of training.
 
-    `degenerate`: pairs left out because a network learned nothing. p: sign-flip test over the pairs (NaN below five); `sd` between pairs; `identical`, `two_machines`: pairs of which that
-    is so; `noise`: the 95th percentile of the absolute difference of two runs under `paper` that differ in their seed alone.
+    `degenerate`: the factor's pairs left out because a network learned nothing. p: sign-flip test over the pairs (NaN below
+    five); `sd` between pairs; `identical`, `two_machines`: pairs of which that is so; `noise`: the 95th percentile of the
+    absolute difference of two runs under `paper` that differ in their seed alone.
     """
-    grouped = differences.groupby(["factor", "degenerate", "model", "metric"], sort=False)
+    grouped = differences.groupby(["factor", "model", "metric"], sort=False)
     test = {"p": lambda d: sign_flip(d) if len(d) >= 5 else np.nan}
     table = grouped["difference"].agg(pairs="size", mean="mean", sd="std", **test)
     table = table.join(grouped[["identical", "two_machines"]].sum().astype(int)).reset_index()
+    table.insert(1, "degenerate", [found[factor].degenerate for factor in table["factor"]])
     noise = retraining_noise(select(records, protocol="paper", beta=None)).rename(columns={"band": "noise"})
-    found = table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
-    return found.assign(**{column: found[column].map(name) for column in ("model", "metric")})
+    table = table.merge(noise[["model", "metric", "noise"]], on=["model", "metric"], how="left")
+    return table.assign(**{column: table[column].map(name) for column in ("model", "metric")})
 
 
 def loss_effect(records: Sequence[Record]) -> pd.DataFrame:
@@ -150,10 +149,8 @@ def learned_sentence(learned: pd.DataFrame) -> str:
     """In how many runs learned nothing under the linear loss, and under Eqs. (3) and (4) of the same networks and starts."""
     linear = (learned["protocol"] == "released") | learned["protocol"].str.contains("linear")
     linear &= learned["beta"] == "none"
-    same = learned.set_index(["model", "start"]).index.isin(learned[linear].set_index(["model", "start"]).index)
-    (runs, sound), (others, of_others) = (
-        part[["runs", "learned"]].sum() for part in (learned[linear], learned[~linear & same])
-    )
+    of_the_same = learned[~linear].merge(learned.loc[linear, ["model", "start"]].drop_duplicates())
+    (runs, sound), (others, of_others) = (part[["runs", "learned"]].sum() for part in (learned[linear], of_the_same))
     if not runs or not others:
         return "No run was made with it."
     return (

@@ -226,7 +226,7 @@ def plot_learning_time(table: pd.DataFrame) -> Figure:
 
 
 def plot_factors(differences: pd.DataFrame) -> Figure:
-    """Paired differences of each factor, treated minus control, a point a pair of runs, a panel a metric (`released.factor_differences`)."""
+    """Paired differences of each factor, treated minus control, a point a pair of runs, a panel a metric (`released.pairs_by_factor`)."""
     factors = [factor for factor in FACTORS if factor in set(differences["factor"])]
     rows = {factor: factor.replace(": ", ":\n", 1) for factor in factors}
     table = differences.assign(model=differences["model"].map(name), factor=differences["factor"].map(rows))

@@ -28,7 +28,7 @@ _TRAINING_MODULES = (
 EQUIVALENT: dict[str, str] = {
     "68fbad174a9f2734": "before modules were merged; SqueezeNet, combined, clean, β 0.25, draw 0, seed 0 trained again: identical logits",
     "1bb7beb0b60cbb7a": "before modules were merged; SqueezeNet, combined, clean, β 0.25, draw 0, seed 1 trained again: identical logits",
-    "447d711e2877ace2": "before a killed training could go on; two SqueezeNet cells (β 4, no β), ACNN and a baseline trained again: identical logits",
+    "447d711e2877ace2": "before a killed training could go on; SqueezeNet (β 4, released, draw 1, seed 4; no β, clean, draw 0, seed 3), ACNN (β 0.75, clean) and the baseline SqueezeNet (no β, paper) trained again: identical logits",
     "6761b1f5050b963e": "before a record outlived weights that cannot be written; four SqueezeNet cells and, on phantoms, twelve settings of all four networks trained again: identical logits",
     "3740140c57fba748": "before a GPU was waited for; two SqueezeNet cells and, on phantoms, eleven settings of all four networks trained again: identical logits",
 }

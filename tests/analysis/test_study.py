@@ -133,10 +133,11 @@ def test_what_the_released_loss_does_is_a_table_of_who_learned_and_a_difference_
     effect = released.loss_effect(records)
     row = effect[(effect["metric"] == "auroc") & (effect["seed"] == 0)].iloc[0]
     assert row["effect"] == pytest.approx(row["without"] - row["with"])
-    factors = released.factor_differences(records)
+    pairs = released.pairs_by_factor(records)
+    factors = effects.paired_differences(pairs, "factor")
     assert set(factors["factor"]) == {"everything the released code does"}
     assert "difference of differences" in released.answer(factors, effect, learned)
-    assert len(released.factor_table(factors, records)) == len(METRICS)
+    assert len(released.factor_table(pairs, factors, records)) == len(METRICS)
 
 
 def test_the_linear_loss_learns_exponentially_slowly_and_its_slopes_are_exact():

@@ -53,7 +53,7 @@ def test_the_learner_trains_as_fastais_own_does_and_calls_the_same_methods():
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("valid_loss", 1), ("accuracy", 0)])
-def test_the_best_epoch_is_kept_and_the_fit_ends_after_the_patience(monkeypatch, monitor, best):
+def test_the_best_epoch_is_kept_and_the_fit_ends_after_the_patience(monitor, best):
     planted = iter([[0.0, 0.5, 0.8], [0.0, 0.4, 0.7], [0.0, 0.6, 0.7], [0.0, 0.7, 0.6], [0.0, 0.1, 0.9]])
     weights = []
 

@@ -14,7 +14,7 @@ from cxrlib.data.editions import load_edition
 from cxrlib.data.samples import RunSamples, Samples
 from cxrlib.paths import project_root
 from cxrlib.records.record import read_records, run_folder
-from cxrlib.training import callbacks, loaders, runs, study
+from cxrlib.training import loaders, runs, study
 from cxrlib.training.configure import run_config
 from cxrlib.training.precision import best_device, hardware_precision
 from cxrlib.training.train import predict, train
@@ -82,21 +82,11 @@ def test_images_may_stay_on_the_host(share, monkeypatch):
     np.testing.assert_array_equal(history["train_loss"], train(config, samples(32)).history["train_loss"])
 
 
-def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, monkeypatch):
+def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, killed_after):
     config = run_config(**{**TINY, "epochs": 3})
     whole = runs.run(config, edition)
-    monkeypatch.setattr(callbacks, "EVERY_S", 0.0)
-    begin = callbacks.Schedule.before_epoch
-
-    def killed(self):
-        begin(self)
-        if len(self.recorder.values) == 2:
-            raise RuntimeError("killed")
-
-    monkeypatch.setattr(callbacks.Schedule, "before_epoch", killed)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_after(2):
         runs.run(config, edition, rerun=True)
-    monkeypatch.setattr(callbacks.Schedule, "before_epoch", begin)
     again = runs.run(config, edition, rerun=True)
     assert again.provenance["resumed_after_epochs"] == 2
     np.testing.assert_array_equal(again.predictions["logit"], whole.predictions["logit"])

@@ -44,20 +44,12 @@ def test_a_run_leaves_a_whole_record_that_repeats_and_is_read_back(edition, monk
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, monkeypatch):
+def test_a_training_that_was_killed_goes_on_to_the_same_numbers(edition, killed_after, monkeypatch):
     config = run_config(**TINY).replace(epochs=4)
     whole = runs.run(config, edition)
     inputs = runs.run_inputs(config, edition)
-    monkeypatch.setattr(callbacks, "EVERY_S", 0.0)
     begin, state = callbacks.Schedule.before_epoch, interrupted(whole.key)
-
-    def killed(self):
-        begin(self)
-        if len(self.recorder.values) == 2:
-            raise RuntimeError("killed")
-
-    monkeypatch.setattr(callbacks.Schedule, "before_epoch", killed)
-    with pytest.raises(RuntimeError, match="killed"):
+    with killed_after(2):
         runs.run(config, edition, rerun=True)
     assert state.is_file() and load_record(run_folder(config, inputs)).metrics == whole.metrics
     trained = []
